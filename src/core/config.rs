@@ -1,0 +1,72 @@
+//! The filter's document, checked: holding a [`Document`] is the proof that it is sound.
+//!
+//! Reading (raw → checked, all problems at once) is in the files below; what the filter does with it is not here.
+
+mod policy;
+
+pub use policy::{HeaderSyntax, Methods, Mode, OnIncomplete, OnUnknown, Policy, ReleaseOn, StatusSet};
+
+use crate::time::Millis;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The whole document of one filter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// Names this layer; part of the default namespace.
+    pub name: String,
+    /// Replaces the default namespace (`name` and the request's authority) if set.
+    pub namespace: Option<String>,
+    /// Sources of the principal; the first that is present counts.
+    pub principal: Vec<PrincipalSource>,
+    /// How problems are told to clients.
+    pub problem: ProblemStyle,
+    /// The store of keys.
+    pub store: StoreLimits,
+}
+
+/// Where a caller's identity is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PrincipalSource {
+    /// The value of `authorization`, hashed.
+    Authorization,
+    /// A header that the connection manager removes from external clients. Lower case.
+    Header(String),
+}
+
+/// How problems are told to clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProblemStyle {
+    /// What a problem's `type` begins with.
+    pub base: String,
+    /// The page that `Link` points at; none = no `Link`.
+    pub docs_url: Option<String>,
+}
+
+/// The size and the times of the store in shared data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Keys that the store can hold: 32 ways a bucket; a multiple of 32, 32 to 16,777,216.
+    pub keys_max: u32,
+    /// Keys that one principal may hold; none = no bound.
+    pub keys_per_principal_max: Option<u32>,
+    /// What a new key meets in a full bucket.
+    pub on_full: OnFull,
+    /// How long a worker's slot lives without being renewed.
+    pub lease: Millis,
+    /// Largest stored response body, in bytes.
+    pub response_bytes_max: u32,
+    /// Largest sum of stored responses, in bytes; above it completions leave tombstones.
+    pub response_bytes_total_max: u64,
+    /// Bytes of copies that one worker may hold at once; above it completions leave tombstones.
+    pub buffered_bytes_max: u64,
+}
+
+/// What a new key meets in a full bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFull {
+    /// 503 `capacity`; nothing live is lost.
+    Refuse,
+    /// The bucket's oldest done record goes.
+    Evict,
+}

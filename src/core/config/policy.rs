@@ -1,0 +1,129 @@
+//! What one route asks for, checked.
+
+use crate::time::Millis;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Everything that a route decides about keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether a key is wanted.
+    pub mode: Mode,
+    /// The methods that a key protects.
+    pub methods: Methods,
+    /// The header that carries the key. Lower case.
+    pub header: String,
+    /// Which forms of the key are allowed.
+    pub header_syntax: HeaderSyntax,
+    /// How long a record lives, from completion.
+    pub retain: Millis,
+    /// How long unknown outcomes and tombstones live, from the moment they became so.
+    pub unknown_retain: Millis,
+    /// Statuses whose response is stored.
+    pub store_on: StatusSet,
+    /// Statuses that say that nothing ran.
+    pub release_on: ReleaseOn,
+    /// What a repeat meets after an unknown outcome.
+    pub on_unknown: OnUnknown,
+    /// What becomes of a request whose body never ended and that got no response.
+    pub on_incomplete: OnIncomplete,
+    /// The status of an answer; none = the recorded one.
+    pub answer_status: Option<u16>,
+    /// The status that tells a duplicate that the first request still runs.
+    pub in_flight_status: u16,
+}
+
+/// Whether a key is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Keys mean nothing here.
+    Off,
+    /// A key protects; without one the request passes untouched.
+    Optional,
+    /// A request without a key is refused.
+    Required,
+}
+
+/// The methods that a key protects; safe methods never are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Methods {
+    /// All but GET, HEAD, OPTIONS and TRACE.
+    Unsafe,
+    /// These, in upper case.
+    Listed(Vec<String>),
+}
+
+/// Which forms of the key are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeaderSyntax {
+    /// A structured-field string or a bare token; both are the same key.
+    Any,
+    /// A structured-field string only.
+    Structured,
+}
+
+/// What a repeat meets after an unknown outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// 409 until the record's time is over.
+    Hold,
+    /// It runs.
+    Release,
+}
+
+/// What becomes of a request whose body never ended and that got no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnIncomplete {
+    /// Nothing can have run: the key is free again.
+    Release,
+    /// The upstream may act on half a body: the outcome is unknown.
+    Unknown,
+}
+
+/// Statuses that say that nothing ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReleaseOn {
+    /// Statuses that always say so.
+    pub statuses: StatusSet,
+    /// 503 says so if it carries `Retry-After`.
+    pub retry_after_503: bool,
+}
+
+/// A set of HTTP statuses.
+///
+/// Shape: one bit a status, from 100 on; statuses outside 100–599 are never in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusSet([u64; 8]);
+
+impl StatusSet {
+    /// Every status from 100 to 599.
+    pub const ALL: Self = Self([u64::MAX; 8]);
+    /// No status.
+    pub const NONE: Self = Self([0; 8]);
+
+    fn place(status: u16) -> Option<(usize, u64)> {
+        if !(100..=599).contains(&status) {
+            return None;
+        }
+        let bit = usize::from(status).checked_sub(100)?;
+        let mask = 1_u64.checked_shl(u32::try_from(bit.checked_rem(64)?).ok()?)?;
+        Some((bit.checked_div(64)?, mask))
+    }
+
+    /// Tells whether `status` is in the set.
+    #[must_use]
+    pub fn has(&self, status: u16) -> bool {
+        Self::place(status).is_some_and(|(word, mask)| self.0.get(word).is_some_and(|bits| bits & mask != 0))
+    }
+
+    /// Adds `status`; one outside 100–599 changes nothing.
+    #[must_use]
+    pub fn with(mut self, status: u16) -> Self {
+        if let Some((word, mask)) = Self::place(status)
+            && let Some(bits) = self.0.get_mut(word)
+        {
+            *bits |= mask;
+        }
+        self
+    }
+}

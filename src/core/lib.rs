@@ -1,0 +1,30 @@
+//! The decisions of Reprise, pure: no clock, no I/O, shared by the filter and replayd.
+//!
+//! # Glossary
+//!
+//! One word per idea, everywhere:
+//!
+//! - **key**: the idempotency key that a client sends.
+//! - **principal**: who sends it, as far as Reprise can tell; keys of two principals never meet.
+//! - **tag**: the keyed hash that a key is looked up by.
+//! - **fingerprint**: what tells two requests with one key apart: a **head** digest and a **body** digest.
+//! - **claim**: the right to run a request once. It has a **fence** (fencing token) and lives while its **lease** does.
+//! - **slot**: a worker's row in the table of leases.
+//! - **way**: one of the 32 places of a **bucket**, in which a claim or its end stands.
+//! - **record**: the response kept for a key; a **tombstone** says that there was one, but it was not kept.
+//! - **answer**: a recorded response given to a duplicate.
+//! - **outcome**: what became of the first request: stored, released, unknown, or a tombstone.
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "core decides; it may not wrap, truncate, panic or forget a state"
+)]
+
+extern crate alloc;
+
+pub mod config;
+pub mod time;

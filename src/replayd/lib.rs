@@ -1,0 +1,1 @@
+//! The companion daemon and CLI of Reprise.

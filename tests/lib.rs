@@ -1,0 +1,1 @@
+//! What the test targets share: a real Envoy, a demo upstream, raw clients.

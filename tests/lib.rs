@@ -2,11 +2,9 @@
 //!
 //! The tests themselves are in the targets `house` (the rules of the house) and `e2e` (cases of the specs).
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    clippy::print_stderr,
     clippy::missing_panics_doc,
     reason = "a harness that cannot do its work has to fail the test, and says so on the terminal"
 )]

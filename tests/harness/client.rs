@@ -36,6 +36,33 @@ impl Request {
         }
     }
 
+    /// Tells the target, with its query.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Sends it to another target.
+    #[must_use]
+    pub fn at(mut self, target: &str) -> Self {
+        target.clone_into(&mut self.target);
+        self
+    }
+
+    /// Uses another method.
+    #[must_use]
+    pub fn method(mut self, method: &str) -> Self {
+        method.clone_into(&mut self.method);
+        self
+    }
+
+    /// Takes all headers of that name off.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self
+    }
+
     /// Adds an `Idempotency-Key`.
     #[must_use]
     pub fn key(self, key: &str) -> Self {
@@ -134,7 +161,7 @@ impl Request {
 }
 
 /// What came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Response {
     /// The status; 0 if the connection ended before one came.
     pub status: u16,
@@ -283,18 +310,6 @@ impl Connection {
     /// Ends the connection at once.
     pub fn hang_up(self) {
         drop(self.stream);
-    }
-}
-
-impl Default for Response {
-    fn default() -> Self {
-        Self {
-            status: 0,
-            headers: Vec::new(),
-            body: Vec::new(),
-            complete: false,
-            trailers: Vec::new(),
-        }
     }
 }
 

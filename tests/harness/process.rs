@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::{LazyLock, Mutex, mpsc};
 
-/// Tells whether a missing `what` (`envoy`, `wasm`) is a failure: REPRISE_REQUIRE lists what has to be there.
+/// Tells whether a missing `what` (`envoy`, `wasm`) is a failure: `REPRISE_REQUIRE` lists what has to be there.
 #[must_use]
 pub fn required(what: &str) -> bool {
     std::env::var("REPRISE_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name.trim() == what))
@@ -121,6 +121,15 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Tells how much memory of the machine it uses.
+    #[must_use]
+    pub fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+            .unwrap_or_default()
     }
 
     /// Sends it a signal by name, as `TERM`.

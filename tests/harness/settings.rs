@@ -31,6 +31,7 @@ pub struct Settings {
     pub(super) wasm: Wasm,
     pub(super) replayd: bool,
     pub(super) lds: bool,
+    pub(super) wasm_log: &'static str,
     pub(super) allowed: Vec<String>,
     pub(super) files: Vec<(String, Value)>,
     document: Value,
@@ -49,6 +50,7 @@ impl Default for Settings {
             wasm: Wasm::Shipped,
             replayd: false,
             lds: false,
+            wasm_log: "warning",
             allowed: Vec::new(),
             files: Vec::new(),
             document: json!({}),
@@ -77,7 +79,7 @@ impl Settings {
 
     /// Adds a rule for all one-segment paths under `/area/`: `area/x` and so on.
     #[must_use]
-    pub fn area(self, area: &str, idempotency: Value) -> Self {
+    pub fn area(self, area: &str, idempotency: &Value) -> Self {
         self.rule(json!({"match": {"path": format!("/{area}/{{case}}")}, "idempotency": idempotency}))
     }
 
@@ -112,6 +114,13 @@ impl Settings {
     #[must_use]
     pub const fn lds(mut self) -> Self {
         self.lds = true;
+        self
+    }
+
+    /// Lets the filter log at this level of Envoy's; `warning` if not said.
+    #[must_use]
+    pub const fn wasm_log(mut self, level: &'static str) -> Self {
+        self.wasm_log = level;
         self
     }
 

@@ -45,7 +45,7 @@ impl Stack {
         Settings::default()
     }
 
-    /// Starts the reference configuration as it is, or takes the stack that REPRISE_STACK_URL and REPRISE_UPSTREAM_URL name.
+    /// Starts the reference configuration as it is, or takes the stack that `REPRISE_STACK_URL` and `REPRISE_UPSTREAM_URL` name.
     pub async fn start() -> Option<Self> {
         match (address_in("REPRISE_STACK_URL"), address_in("REPRISE_UPSTREAM_URL")) {
             (Some(edge), Some(upstream)) => {
@@ -82,7 +82,7 @@ impl Stack {
             move_listeners(&mut bootstrap, &folder);
         }
         fs::write(folder.join("envoy.json"), bootstrap.to_string()).expect("the configuration is written");
-        let mut envoy = start_envoy(&binary, &folder, settings.workers);
+        let mut envoy = start_envoy(&binary, &folder, &settings);
         let admin = ([127, 0, 0, 1], ports.admin).into();
         ready(admin, &mut envoy, &folder).await;
         let complaints = Complaints::new(std::mem::take(&mut settings.allowed));
@@ -110,6 +110,11 @@ impl Stack {
     #[must_use]
     pub fn post(&self, target: &str) -> Request {
         self.request("POST", target)
+    }
+
+    /// Counts the executions of a request's target.
+    pub async fn runs(&self, request: &Request) -> usize {
+        self.upstream.executions(request.target()).await
     }
 
     /// Opens an HTTP/2 connection to Envoy.
@@ -301,7 +306,7 @@ fn move_listeners(bootstrap: &mut Value, folder: &Path) {
     bootstrap["dynamic_resources"] = json!({"lds_config": {"path_config_source": {"path": lds}}});
 }
 
-fn start_envoy(binary: &Path, folder: &Path, workers: u32) -> Process {
+fn start_envoy(binary: &Path, folder: &Path, settings: &Settings) -> Process {
     let log = fs::File::create(folder.join("envoy.log")).expect("a log for Envoy");
     let prepare = |command: &mut Command| {
         command.args([
@@ -310,7 +315,7 @@ fn start_envoy(binary: &Path, folder: &Path, workers: u32) -> Process {
             "-l",
             "warning",
             "--concurrency",
-            &workers.to_string(),
+            &settings.workers.to_string(),
         ]);
         command.args([
             "--disable-hot-restart",

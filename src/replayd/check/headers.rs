@@ -183,6 +183,19 @@ mod tests {
     }
 
     #[test]
+    fn a_trusted_header_may_be_removed_with_others() {
+        sound(|envoy| {
+            document(envoy)["principal"] = json!([{"header": "x-trusted-user"}]);
+            let mutations = "/early_header_mutation_extensions/0/typed_config/mutations";
+            let mutations = manager(envoy)
+                .pointer_mut(mutations)
+                .and_then(Value::as_array_mut)
+                .unwrap();
+            mutations.push(json!({"remove_on_match": {"key_matcher": {"prefix": "x-trusted-"}}}));
+        });
+    }
+
+    #[test]
     fn nobody_adds_a_second_key() {
         let add = json!([{"header": {"key": "Idempotency-Key", "value": "x"}}]);
         errors(

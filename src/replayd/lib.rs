@@ -1,1 +1,3 @@
 //! The companion daemon and CLI of Reprise.
+
+pub mod check;

@@ -113,7 +113,7 @@ async fn a_client_error_is_answered_again() {
 async fn a_request_that_found_no_healthy_upstream_runs_on_its_retry() {
     let cluster = json!({
         "name": "later", "type": "EDS", "connect_timeout": "1s",
-        "eds_cluster_config": {"eds_config": {"path_config_source": {"path": "eds.json"}}},
+        "eds_cluster_config": {"eds_config": {"path_config_source": {"path": "./eds.json"}}},
     });
     let route = json!({"match": {"prefix": "/later"}, "route": {"cluster": "later"}});
     let stack = Stack::builder()

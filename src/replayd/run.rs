@@ -230,7 +230,7 @@ mod tests {
     async fn a_stopping_daemon_says_so_while_the_delay_lasts() {
         let dir = tempfile::tempdir().unwrap();
         let slow = Config {
-            shutdown_delay: Duration::from_secs(600),
+            shutdown_delay: Duration::from_secs(10),
             ..config(dir.path())
         };
         let daemon = Daemon::start(&slow, UnixMillis(0)).await.unwrap();

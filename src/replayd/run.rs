@@ -268,6 +268,7 @@ mod tests {
         stop.send(()).unwrap();
         closing(phase).await;
         assert_eq!(status(addresses.ingest, "/slow").await, None);
+        assert!(!end.is_finished());
         release.notify_one();
         assert_eq!(request.await.unwrap(), Some(200));
         end.await.unwrap().unwrap();
@@ -280,9 +281,10 @@ mod tests {
             shutdown_timeout: Duration::from_millis(1),
             ..config(dir.path())
         };
-        let (Running { stop, end, .. }, ..) = busy(&hasty, Arc::new(Notify::new())).await;
+        let (Running { stop, end, .. }, _, request) = busy(&hasty, Arc::new(Notify::new())).await;
         stop.send(()).unwrap();
         end.await.unwrap().unwrap();
+        assert!(!request.is_finished());
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! Decisions about keys, captures and approvals are not here but in `reprise_core`; this package receives, stores and
 //! shows. It is a library so that its tests reach every room; its users run the binary.
 
+pub mod check;
 pub mod cli;
 
 mod client;

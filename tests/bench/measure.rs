@@ -58,20 +58,16 @@ pub(crate) struct Absolute {
     pub(crate) latencies_us: Vec<f64>,
 }
 
-/// Runs all rounds of all rows.
+/// Runs all rounds of all rows; rows that are void already are left out.
 pub(crate) fn run(
     generator: &mut Generator,
-    rows: &[Row],
+    rows: &mut [(Row, Findings)],
     variants: &[Variant],
     plan: Plan,
-) -> io::Result<Vec<Findings>> {
-    let mut findings: Vec<Findings> = rows.iter().map(|_| Findings::default()).collect();
-    let loads: Vec<(Load, Load)> = rows.iter().map(|row| row.loads(variants)).collect();
+) -> io::Result<()> {
+    let loads: Vec<(Load, Load)> = rows.iter().map(|(row, _)| row.loads(variants)).collect();
     let warm = Stop::After(Duration::from_millis(200));
-    let mut rounds = Rounds {
-        loads: &loads,
-        findings: &mut findings,
-    };
+    let mut rounds = Rounds { loads: &loads, rows };
     rounds.run(1, |load| generator.saturate(load, warm), Findings::ignore)?;
     rounds.run(
         plan.rounds,
@@ -82,14 +78,13 @@ pub(crate) fn run(
         plan.paced_rounds,
         |load| generator.pace(load, plan.rate_per_s, plan.paced_slice),
         Findings::paced,
-    )?;
-    Ok(findings)
+    )
 }
 
 /// The rows of a run, and what they found so far.
 struct Rounds<'run> {
     loads: &'run [(Load, Load)],
-    findings: &'run mut [Findings],
+    rows: &'run mut [(Row, Findings)],
 }
 
 impl Rounds<'_> {
@@ -104,7 +99,7 @@ impl Rounds<'_> {
             for step in 0..self.loads.len() {
                 let at = (round + step) % self.loads.len();
                 let (own, base) = self.loads[at];
-                let findings = &mut self.findings[at];
+                let (_, findings) = &mut self.rows[at];
                 if findings.void.is_some() {
                     continue;
                 }

@@ -34,18 +34,10 @@ impl Report {
 
     /// The table, ready to paste.
     pub(crate) fn markdown(&self) -> String {
-        let rate = self.plan.rate_per_s;
-        let mut text = format!(
-            "| row | against | request | CPU | throughput | p50 at {rate}/s | p99 at {rate}/s | target |\n\
-             |---|---|---|---|---|---|---|---|\n"
-        );
-        for (row, findings) in &self.rows {
-            line(&mut text, &markdown_row(row, findings));
+        let mut text = String::new();
+        if !self.rows.is_empty() || !self.checks.is_empty() {
+            self.table(&mut text);
         }
-        for check in &self.checks {
-            line(&mut text, &markdown_check(check));
-        }
-        line(&mut text, "");
         if let Some((with, plain)) = self.ready.as_ref().and_then(spreads) {
             let text_of = |spread: Spread| format!("{:.0} ms [{:.0}–{:.0}]", spread.median, spread.low, spread.high);
             line(
@@ -64,6 +56,19 @@ impl Report {
             line(&mut text, note);
         }
         text
+    }
+
+    fn table(&self, text: &mut String) {
+        let rate = self.plan.rate_per_s;
+        let titles = format!("row | against | request | CPU | throughput | p50 at {rate}/s | p99 at {rate}/s | target");
+        line(text, &format!("| {titles} |\n|---|---|---|---|---|---|---|---|"));
+        for (row, findings) in &self.rows {
+            line(text, &markdown_row(row, findings));
+        }
+        for check in &self.checks {
+            line(text, &markdown_check(check));
+        }
+        line(text, "");
     }
 
     /// Shape: `{"rows": [{"row", "against", "request", "cpu": {"median", "low", "high"}, "throughput", "p50", "p99", "own",

@@ -108,6 +108,14 @@ impl Row {
             load(self.base, self.method, variants),
         )
     }
+
+    /// Why this row cannot count, if one of its filters is among those that do not act.
+    pub(crate) fn void(&self, mute: &[(Variant, String)]) -> Option<String> {
+        let mut mine = mute
+            .iter()
+            .filter(|(variant, _)| [self.own, self.base].contains(variant));
+        mine.next().map(|(_, void)| void.clone())
+    }
 }
 
 /// What is sent to one variant. Its base gets fresh keys, which nobody there looks at.

@@ -26,5 +26,14 @@
 
 extern crate alloc;
 
+pub mod answer;
+pub mod claim;
 pub mod config;
+pub mod fingerprint;
+pub mod gate;
+pub mod http;
+pub mod id;
+pub mod key;
+pub mod outcome;
+pub mod problem;
 pub mod time;

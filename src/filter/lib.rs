@@ -1,1 +1,24 @@
-//! The filter.
+//! The filter that runs inside Envoy: it translates between the host's callbacks and the decisions of `reprise-core`.
+//!
+//! Everything above [`host`] runs natively too, against a host in memory.
+
+pub mod claims;
+pub mod duplicate;
+pub mod host;
+pub mod http;
+pub mod metadata;
+pub mod metrics;
+pub mod owner;
+pub mod root;
+pub mod slots;
+pub mod store;
+pub mod sweeper;
+pub mod vm;
+
+#[cfg(target_arch = "wasm32")]
+mod plugin;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod seam;

@@ -1,0 +1,183 @@
+//! The answer: which headers of the first response a duplicate gets.
+
+use crate::http::{Pairs, write_pairs};
+use alloc::vec::Vec;
+
+/// Marks an answer.
+pub const MARK: &[u8] = b"idempotent-replayed";
+
+const NEVER: [&[u8]; 18] = [
+    b"connection",
+    b"keep-alive",
+    b"proxy-connection",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+    b"content-length",
+    b"set-cookie",
+    b"date",
+    b"server",
+    b"x-request-id",
+    b"traceparent",
+    b"tracestate",
+    MARK,
+    b"",
+];
+
+/// Tells whether a response's header is part of its answer.
+///
+/// Hop-by-hop headers belong to a connection, `set-cookie` to one caller's moment, the rest to one exchange.
+fn is_kept(name: &[u8]) -> bool {
+    !(name.starts_with(b":") || name.starts_with(b"x-envoy-") || name.starts_with(b"reprise-") || NEVER.contains(&name))
+}
+
+/// Builds the headers of an answer out of the first response's: the kept ones in order and number, then the mark.
+///
+/// Where the response speaks CORS, the mark is exposed to the page that reads it.
+///
+/// Shape: in and out, the host's serialised form.
+#[must_use]
+pub fn pairs(response: &[u8]) -> Vec<u8> {
+    let all = Pairs::new(response);
+    let named = Connection(all.first(b"connection").unwrap_or_default());
+    let exposed = exposed(all);
+    let kept = all
+        .filter(|(name, _)| is_kept(name) && !named.names(name))
+        .filter(|(name, _)| exposed.is_none() || *name != EXPOSE)
+        .chain(exposed.iter().map(|value| (EXPOSE, &value[..])))
+        .chain([(MARK, &b"true"[..])]);
+    let mut out = Vec::with_capacity(response.len());
+    write_pairs(kept, &mut out);
+    out
+}
+
+/// Keeps what a tombstone shows: `location` alone.
+#[must_use]
+pub fn tombstone_pairs(response: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_pairs(Pairs::new(response).filter(|(name, _)| *name == b"location"), &mut out);
+    out
+}
+
+const EXPOSE: &[u8] = b"access-control-expose-headers";
+
+/// Adds the mark to what the page may read; none where the response does not speak CORS or exposes everything.
+fn exposed(all: Pairs<'_>) -> Option<Vec<u8>> {
+    all.first(b"access-control-allow-origin")?;
+    let mut value = Vec::new();
+    for (_, each) in all.filter(|(name, _)| *name == EXPOSE) {
+        if !value.is_empty() {
+            value.extend_from_slice(b", ");
+        }
+        value.extend_from_slice(each);
+    }
+    if crate::http::has_token(&value, MARK) {
+        return None;
+    }
+    if !value.is_empty() {
+        value.extend_from_slice(b", ");
+    }
+    value.extend_from_slice(b"Idempotent-Replayed");
+    Some(value)
+}
+
+/// The value of `connection`: it names more headers that belong to the connection.
+struct Connection<'a>(&'a [u8]);
+
+impl Connection<'_> {
+    fn names(&self, header: &[u8]) -> bool {
+        !self.0.is_empty() && crate::http::has_token(self.0, header)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    type Header<'a> = (&'a str, &'a str);
+
+    fn serialised(pairs: &[Header<'_>]) -> Vec<u8> {
+        let mut out = vec![];
+        write_pairs(
+            pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+            &mut out,
+        );
+        out
+    }
+
+    #[track_caller]
+    fn check(response: &[Header<'_>], want: &[Header<'_>]) {
+        let answer = pairs(&serialised(response));
+        let got: Vec<_> = Pairs::new(&answer)
+            .map(|(name, value)| {
+                (
+                    core::str::from_utf8(name).unwrap(),
+                    core::str::from_utf8(value).unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(got, want);
+    }
+
+    const MARKED: Header<'static> = ("idempotent-replayed", "true");
+
+    #[test]
+    fn kept_headers_keep_order_and_number() {
+        let kept = [("link", "<a>"), ("etag", "\"1\""), ("link", "<b>"), ("location", "/x")];
+        check(&kept, &[&kept[..], &[MARKED]].concat());
+    }
+
+    #[test]
+    fn what_belongs_to_the_connection_or_one_exchange_goes() {
+        let gone = [
+            (":status", "201"),
+            ("connection", "close, x-hop"),
+            ("x-hop", "1"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "2"),
+            ("set-cookie", "a=1"),
+            ("date", "now"),
+            ("server", "envoy"),
+            ("x-envoy-upstream-service-time", "1"),
+            ("x-request-id", "1"),
+            ("traceparent", "1"),
+            ("reprise-effect", "full"),
+            ("idempotent-replayed", "true"),
+        ];
+        check(&gone, &[MARKED]);
+    }
+
+    #[test]
+    fn the_mark_is_exposed_where_cors_is_spoken() {
+        let origin = ("access-control-allow-origin", "*");
+        let expose = "access-control-expose-headers";
+        check(&[origin], &[origin, (expose, "Idempotent-Replayed"), MARKED]);
+        check(
+            &[(expose, "a"), origin, (expose, "b")],
+            &[origin, (expose, "a, b, Idempotent-Replayed"), MARKED],
+        );
+        check(
+            &[origin, (expose, "idempotent-replayed")],
+            &[origin, (expose, "idempotent-replayed"), MARKED],
+        );
+    }
+
+    #[test]
+    fn a_tombstone_keeps_the_location() {
+        let kept = tombstone_pairs(&serialised(&[("etag", "1"), ("location", "/x"), ("link", "<a>")]));
+        assert_eq!(Pairs::new(&kept).collect::<Vec<_>>(), [(&b"location"[..], &b"/x"[..])]);
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    proptest::proptest! {
+        #[test]
+        fn any_map_gives_a_marked_answer(response: Vec<u8>) {
+            let answer = pairs(&response);
+            assert_eq!(Pairs::new(&answer).last(), Some((MARK, &b"true"[..])));
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Problems: what a client is told when its request does not go through.
+
+use crate::config::ProblemStyle;
+use crate::http::write_pairs;
+use crate::key::KeyError;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use serde_json::{Map, Value};
+
+/// Why a request does not go through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// The route wants a key and there is none.
+    KeyMissing {
+        /// The header that should carry it.
+        header: String,
+    },
+    /// The key header breaks a rule.
+    KeyMalformed {
+        /// The header.
+        header: String,
+        /// The rule.
+        error: KeyError,
+    },
+    /// A request that cannot be protected (an upgrade) on a route that wants a key.
+    NotProtectable,
+    /// The first request still runs.
+    InFlight {
+        /// The status that the route wants for it.
+        status: u16,
+        /// Seconds after which a retry makes sense.
+        retry_after_s: u8,
+    },
+    /// Nobody knows what became of the first request.
+    OutcomeUnknown,
+    /// The first response is known, but was not kept.
+    ResponseNotRetained {
+        /// Its status.
+        original_status: u16,
+        /// Its `location`, if it had one.
+        location: Option<Vec<u8>>,
+    },
+    /// The key belongs to another request.
+    KeyReused,
+    /// The store of keys does not answer.
+    StoreUnavailable,
+    /// The store of keys, or this caller's part of it, is full.
+    Capacity,
+    /// The route's configuration is wrong.
+    Misconfigured,
+}
+
+/// A response that Reprise makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// Its headers in the host's serialised form.
+    pub pairs: Vec<u8>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Problem {
+    /// The last part of the problem's `type`.
+    #[must_use]
+    pub const fn slug(&self) -> &'static str {
+        match self {
+            Self::KeyMissing { .. } => "key-missing",
+            Self::KeyMalformed { .. } | Self::NotProtectable => "key-malformed",
+            Self::InFlight { .. } => "in-flight",
+            Self::OutcomeUnknown => "outcome-unknown",
+            Self::ResponseNotRetained { .. } => "response-not-retained",
+            Self::KeyReused => "key-reused",
+            Self::StoreUnavailable => "store-unavailable",
+            Self::Capacity => "capacity",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+
+    const fn title(&self) -> &'static str {
+        match self {
+            Self::KeyMissing { .. } => "Idempotency-Key is missing",
+            Self::KeyMalformed { .. } => "Idempotency-Key is malformed",
+            Self::NotProtectable => "An upgrade cannot be protected by an Idempotency-Key",
+            Self::InFlight { .. } => "A request is outstanding for this Idempotency-Key",
+            Self::OutcomeUnknown => "The outcome of the first request is unknown",
+            Self::ResponseNotRetained { .. } => "The first response was not retained",
+            Self::KeyReused => "Idempotency-Key is already used",
+            Self::StoreUnavailable => "The store of idempotency keys is unavailable",
+            Self::Capacity => "The store of idempotency keys is full",
+            Self::Misconfigured => "The idempotency settings of this route are wrong",
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::KeyMissing { header } => {
+                format!("This operation requires the header {header}: one value, unique for the operation.")
+            }
+            Self::KeyMalformed { header, error } => format!("In the header {header}, {error}."),
+            Self::NotProtectable => {
+                "This route requires a key, and an upgraded connection has no response to keep.".into()
+            }
+            Self::InFlight { .. } => "The first request with this key still runs. Retry with the same key.".into(),
+            Self::OutcomeUnknown => {
+                "It may or may not have taken effect, so it is not run again. Look before you use a new key.".into()
+            }
+            Self::ResponseNotRetained { .. } => {
+                "The first request was answered, but its response was too large or not of a kind to be kept.".into()
+            }
+            Self::KeyReused => {
+                "The first request with this key was another one: a new operation needs a new key.".into()
+            }
+            Self::StoreUnavailable => "Nothing ran. Retry with the same key.".into(),
+            Self::Capacity => "Nothing ran. Retry later with the same key.".into(),
+            Self::Misconfigured => "Nothing ran. The operator finds the reason in the proxy's log.".into(),
+        }
+    }
+
+    const fn status(&self) -> u16 {
+        match self {
+            Self::KeyMissing { .. } | Self::KeyMalformed { .. } | Self::NotProtectable => 400,
+            Self::InFlight { status, .. } => *status,
+            Self::OutcomeUnknown | Self::ResponseNotRetained { .. } => 409,
+            Self::KeyReused => 422,
+            Self::StoreUnavailable | Self::Capacity | Self::Misconfigured => 503,
+        }
+    }
+
+    /// Seconds for `retry-after`; none where a retry of the same request does not help.
+    const fn retry_after_s(&self) -> Option<u8> {
+        match self {
+            Self::InFlight { retry_after_s, .. } => Some(*retry_after_s),
+            Self::StoreUnavailable | Self::Capacity => Some(1),
+            Self::KeyMissing { .. }
+            | Self::KeyMalformed { .. }
+            | Self::NotProtectable
+            | Self::OutcomeUnknown
+            | Self::ResponseNotRetained { .. }
+            | Self::KeyReused
+            | Self::Misconfigured => None,
+        }
+    }
+
+    /// Puts the problem into the words of HTTP.
+    ///
+    /// Shape: `application/problem+json` with `type`, `title`, `status`, `detail`, and `original_status` and `location`
+    /// where a response was not retained; `link` where the document names a page.
+    ///
+    /// Source: RFC 9457; draft-ietf-httpapi-idempotency-key-header-07 §2.7.
+    #[must_use]
+    pub fn reply(&self, style: &ProblemStyle) -> Reply {
+        let retry_after = self.retry_after_s().map(|seconds| seconds.to_string());
+        let link = style
+            .docs_url
+            .as_ref()
+            .map(|url| format!("<{url}#{}>; rel=\"describedby\"", self.slug()));
+        let location = if let Self::ResponseNotRetained { location, .. } = self {
+            location.as_deref()
+        } else {
+            None
+        };
+        let content_type: (&[u8], &[u8]) = (b"content-type", b"application/problem+json");
+        let optional: [(&[u8], Option<&[u8]>); 4] = [
+            (b"cache-control", Some(b"no-store")),
+            (b"retry-after", retry_after.as_ref().map(String::as_bytes)),
+            (b"link", link.as_ref().map(String::as_bytes)),
+            (b"location", location),
+        ];
+        let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let mut pairs = Vec::new();
+        write_pairs(core::iter::once(content_type).chain(optional), &mut pairs);
+        Reply {
+            status: self.status(),
+            pairs,
+            body: self.body(style),
+        }
+    }
+
+    fn body(&self, style: &ProblemStyle) -> Vec<u8> {
+        let mut members = Map::new();
+        members.insert("type".into(), Value::from(format!("{}{}", style.base, self.slug())));
+        members.insert("title".into(), Value::from(self.title()));
+        members.insert("status".into(), Value::from(self.status()));
+        members.insert("detail".into(), Value::from(self.detail()));
+        if let Self::ResponseNotRetained {
+            original_status,
+            location,
+        } = self
+        {
+            members.insert("original_status".into(), Value::from(*original_status));
+            if let Some(location) = location {
+                members.insert("location".into(), Value::from(String::from_utf8_lossy(location)));
+            }
+        }
+        Value::Object(members).to_string().into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Pairs;
+
+    fn style() -> ProblemStyle {
+        ProblemStyle {
+            base: "urn:reprise:problem:".into(),
+            docs_url: Some("https://docs.test/p".into()),
+        }
+    }
+
+    fn header(reply: &Reply, name: &str) -> Option<String> {
+        let value = Pairs::new(&reply.pairs).first(name.as_bytes())?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    }
+
+    #[track_caller]
+    fn check(problem: &Problem, status: u16, slug: &str, retry_after: Option<&str>) {
+        let reply = problem.reply(&style());
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(reply.status, status);
+        assert_eq!(body["status"], status);
+        assert_eq!(body["type"], format!("urn:reprise:problem:{slug}"));
+        assert_eq!(header(&reply, "retry-after").as_deref(), retry_after);
+        assert_eq!(
+            header(&reply, "content-type").as_deref(),
+            Some("application/problem+json")
+        );
+        assert_eq!(
+            header(&reply, "link"),
+            Some(format!("<https://docs.test/p#{slug}>; rel=\"describedby\""))
+        );
+    }
+
+    #[test]
+    fn each_problem_has_its_status_and_type() {
+        let header = String::from("idempotency-key");
+        check(
+            &Problem::KeyMissing { header: header.clone() },
+            400,
+            "key-missing",
+            None,
+        );
+        check(
+            &Problem::KeyMalformed {
+                header,
+                error: KeyError::Empty,
+            },
+            400,
+            "key-malformed",
+            None,
+        );
+        check(&Problem::NotProtectable, 400, "key-malformed", None);
+        check(
+            &Problem::InFlight {
+                status: 423,
+                retry_after_s: 0,
+            },
+            423,
+            "in-flight",
+            Some("0"),
+        );
+        check(&Problem::OutcomeUnknown, 409, "outcome-unknown", None);
+        check(&Problem::KeyReused, 422, "key-reused", None);
+        check(&Problem::StoreUnavailable, 503, "store-unavailable", Some("1"));
+        check(&Problem::Capacity, 503, "capacity", Some("1"));
+        check(&Problem::Misconfigured, 503, "misconfigured", None);
+    }
+
+    #[test]
+    fn a_response_that_was_not_retained_shows_status_and_location() {
+        let problem = Problem::ResponseNotRetained {
+            original_status: 201,
+            location: Some(b"/x".to_vec()),
+        };
+        let reply = problem.reply(&style());
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(
+            (&body["original_status"], &body["location"]),
+            (&Value::from(201), &Value::from("/x"))
+        );
+        assert_eq!(header(&reply, "location").as_deref(), Some("/x"));
+    }
+
+    #[test]
+    fn without_a_page_there_is_no_link() {
+        let style = ProblemStyle {
+            docs_url: None,
+            ..style()
+        };
+        assert_eq!(header(&Problem::KeyReused.reply(&style), "link"), None);
+    }
+
+    #[test]
+    fn a_broken_rule_is_told_with_its_place() {
+        let error = KeyError::TooLong { len: 256 };
+        let reply = Problem::KeyMalformed {
+            header: "x-key".into(),
+            error,
+        }
+        .reply(&style());
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(
+            body["detail"],
+            "In the header x-key, the key has 256 bytes; at most 255 are allowed."
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! A repeat: its body is swallowed and hashed, and at its end it gets what the first request left.
+
+use crate::claims::{self, Place, StoreFailure};
+use crate::host::{Host, Side};
+use crate::http::respond;
+use crate::metrics::Count;
+use crate::root::Root;
+use crate::vm::{Parked, Vm};
+use reprise_core::claim::geometry::Name;
+use reprise_core::claim::record::{Kind, Record};
+use reprise_core::claim::{Effect, State};
+use reprise_core::config::Policy;
+use reprise_core::fingerprint::BodyHash;
+use reprise_core::gate::Keyed;
+use reprise_core::http::Pairs;
+use reprise_core::problem::Problem;
+use reprise_core::time::MonoMillis;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// Bytes that the host may hold of a swallowed body before they are taken off its buffer.
+const HELD_BYTES_MAX: usize = 64 * 1024;
+
+/// A request whose key was claimed before.
+#[derive(Debug)]
+pub struct Duplicate {
+    place: Place,
+    met: Effect,
+    keyed: Keyed,
+    policy: Rc<Policy>,
+    body: BodyHash,
+    body_is_whole: bool,
+    read: usize,
+    began: u64,
+    heard: Rc<Cell<MonoMillis>>,
+    answered: Rc<Cell<bool>>,
+}
+
+/// What a duplicate gets.
+enum Verdict {
+    Answer(Vec<u8>),
+    Problem(Problem, Count),
+}
+
+impl Duplicate {
+    /// Begins with what the request met at its head.
+    #[must_use]
+    pub fn new(place: Place, met: Effect, keyed: Keyed, policy: Rc<Policy>, host: &impl Host) -> Self {
+        Self {
+            place,
+            met,
+            keyed,
+            policy,
+            body: BodyHash::default(),
+            body_is_whole: true,
+            read: 0,
+            began: host.micros(),
+            heard: Rc::new(Cell::new(host.now())),
+            answered: Rc::new(Cell::new(false)),
+        }
+    }
+
+    /// Shows what the tick needs to answer in this duplicate's place.
+    #[must_use]
+    pub fn parked(&self, root: &Rc<Root>) -> Parked {
+        Parked {
+            heard: Rc::clone(&self.heard),
+            answered: Rc::clone(&self.answered),
+            root: Rc::clone(root),
+            in_flight_status: self.policy.in_flight_status,
+        }
+    }
+
+    /// Swallows a piece of the body; `len` bytes are in the host's buffer, of which some were read before.
+    pub fn request_body(&mut self, host: &impl Host, vm: &Vm, len: usize) {
+        self.heard.set(host.now());
+        if self.met != Effect::RefuseMismatch && self.read < len {
+            match (host.body(Side::Request, self.read, len - self.read), &vm.store) {
+                (Ok(piece), Some(store)) => self.body.push(piece, &store.secrets),
+                _ => self.body_is_whole = false,
+            }
+        }
+        self.read = len;
+        if len >= HELD_BYTES_MAX && host.drain_request(len).is_ok() {
+            self.read = 0;
+        }
+    }
+
+    /// Answers the duplicate: its request has ended.
+    pub fn settle(&self, host: &impl Host, vm: &mut Vm, root: &Root) {
+        if self.answered.get() {
+            return;
+        }
+        match self.verdict(host, vm) {
+            Verdict::Answer(bytes) => self.answer(host, vm, root, &bytes),
+            Verdict::Problem(problem, count) => {
+                vm.metrics.count(count);
+                respond(host, root, &problem);
+            }
+        }
+        vm.metrics.added(host.micros().saturating_sub(self.began));
+    }
+
+    fn answer(&self, host: &impl Host, vm: &mut Vm, root: &Root, bytes: &[u8]) {
+        let Some(record) = Record::read(bytes) else {
+            vm.metrics.count(Count::StoreError);
+            return respond(host, root, &Problem::StoreUnavailable);
+        };
+        vm.metrics.count(Count::Answer);
+        let status = self.policy.answer_status.unwrap_or(record.status);
+        let _gone = host.respond(status, record.pairs, record.body);
+    }
+
+    fn verdict(&self, host: &impl Host, vm: &Vm) -> Verdict {
+        let met = match self.met {
+            Effect::RefuseMismatch => return mismatch(),
+            Effect::Answer => self.recorded(host, vm, &self.place),
+            _ => Ok(None),
+        };
+        match met {
+            Ok(Some(verdict)) => verdict,
+            Ok(None) => self.look_again(host, vm).unwrap_or_else(|StoreFailure| unavailable()),
+            Err(StoreFailure) => unavailable(),
+        }
+    }
+
+    /// Looks what stands at the key by now: the first request may have ended while the body came.
+    fn look_again(&self, host: &impl Host, vm: &Vm) -> Result<Verdict, StoreFailure> {
+        let Some((place, way)) = claims::look(host, vm, &self.keyed)? else {
+            return Ok(self.in_flight(0));
+        };
+        Ok(match way.state {
+            State::Free => self.in_flight(0),
+            State::Running => self.in_flight(u8::from(place.fence == self.place.fence)),
+            State::Unknown => self.unknown(host, vm, &place)?,
+            State::Done | State::Tombstone => {
+                self.recorded(host, vm, &place)?.unwrap_or_else(|| not_retained(0, None))
+            }
+        })
+    }
+
+    /// Reads the record of a place and compares; none if what is there is not of the place's claim.
+    fn recorded(&self, host: &impl Host, vm: &Vm, place: &Place) -> Result<Option<Verdict>, StoreFailure> {
+        let bytes = host.shared(Name::default().record(place.bucket, place.at))?.value;
+        let Some(record) = Record::read(&bytes).filter(|record| record.fence == place.fence) else {
+            return Ok(None);
+        };
+        if !self.is_same(&record, vm)? {
+            return Ok(Some(mismatch()));
+        }
+        Ok(Some(match record.kind {
+            Kind::Response => Verdict::Answer(bytes),
+            Kind::Tombstone => {
+                not_retained(record.status, Pairs::new(record.pairs).first(b"location").map(<[u8]>::to_vec))
+            }
+            Kind::Unknown => unknown(),
+        }))
+    }
+
+    fn unknown(&self, host: &impl Host, vm: &Vm, place: &Place) -> Result<Verdict, StoreFailure> {
+        Ok(self.recorded(host, vm, place)?.unwrap_or_else(unknown))
+    }
+
+    /// Compares with the first request. Of a body that could not be read whole nobody can say.
+    fn is_same(&self, record: &Record<'_>, vm: &Vm) -> Result<bool, StoreFailure> {
+        let store = vm.store.as_ref().filter(|_| self.body_is_whole).ok_or(StoreFailure)?;
+        Ok(record.tag == self.keyed.tag
+            && record.head == self.keyed.head
+            && record.body_digest == self.body.digest(&store.secrets))
+    }
+
+    fn in_flight(&self, retry_after_s: u8) -> Verdict {
+        Verdict::Problem(Problem::InFlight { status: self.policy.in_flight_status, retry_after_s }, Count::Conflict)
+    }
+}
+
+const fn mismatch() -> Verdict {
+    Verdict::Problem(Problem::KeyReused, Count::Mismatch)
+}
+
+const fn unknown() -> Verdict {
+    Verdict::Problem(Problem::OutcomeUnknown, Count::Unknown)
+}
+
+const fn unavailable() -> Verdict {
+    Verdict::Problem(Problem::StoreUnavailable, Count::StoreError)
+}
+
+const fn not_retained(original_status: u16, location: Option<Vec<u8>>) -> Verdict {
+    Verdict::Problem(Problem::ResponseNotRetained { original_status, location }, Count::Tombstone)
+}

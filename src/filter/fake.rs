@@ -1,0 +1,303 @@
+//! A host in memory: many workers over one world of shared data, and a clock that the test moves.
+
+use crate::host::{Host, HostError, Level, Meter, MetricKind, Shared, SharedData, Side, Stream};
+use crate::http::{Exchange, Flow};
+use crate::root::{self, Root};
+use crate::vm::Vm;
+use reprise_core::http::{Pairs, write_pairs};
+use reprise_core::time::{Millis, MonoMillis};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// What all workers of one process share.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) now: Cell<u64>,
+    pub(crate) data: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
+    pub(crate) is_down: Cell<bool>,
+    /// Runs once before the next replacement: what another worker does in between.
+    pub(crate) meanwhile: RefCell<Option<Box<dyn FnOnce()>>>,
+    next: Cell<u32>,
+    drawn: Cell<u64>,
+    pub(crate) lines: RefCell<Vec<String>>,
+    pub(crate) counters: RefCell<BTreeMap<String, u64>>,
+}
+
+impl World {
+    pub(crate) fn new() -> Rc<Self> {
+        let world = Self::default();
+        world.now.set(1_000_000);
+        Rc::new(world)
+    }
+
+    pub(crate) fn pass(&self, millis: u64) {
+        self.now.set(self.now.get() + millis);
+    }
+
+    fn up(&self, call: &'static str) -> Result<(), HostError> {
+        if self.is_down.get() { Err(HostError { call, status: 10 }) } else { Ok(()) }
+    }
+}
+
+/// A reply that the filter made.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) pairs: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        Pairs::new(&self.pairs).first(name.as_bytes()).map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    pub(crate) fn kind(&self) -> String {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        body["type"].as_str().unwrap_or_default().trim_start_matches("urn:reprise:problem:").to_owned()
+    }
+}
+
+/// One worker's side of the world, with the one exchange whose callback runs.
+#[derive(Clone)]
+pub(crate) struct FakeHost {
+    pub(crate) world: Rc<World>,
+    pub(crate) request: RefCell<Vec<u8>>,
+    pub(crate) response: RefCell<Vec<u8>>,
+    pub(crate) buffer: RefCell<Vec<u8>>,
+    pub(crate) replies: RefCell<Vec<Reply>>,
+    pub(crate) properties: RefCell<BTreeMap<String, Vec<u8>>>,
+    pub(crate) removed: RefCell<Vec<String>>,
+}
+
+impl SharedData for FakeHost {
+    fn shared(&self, key: &str) -> Result<Shared, HostError> {
+        self.world.up("get_shared_data")?;
+        Ok(match self.world.data.borrow().get(key) {
+            Some((value, number)) => Shared { value: value.clone(), number: Some(*number) },
+            None => Shared::default(),
+        })
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8]) -> Result<(), HostError> {
+        self.world.up("set_shared_data")?;
+        self.world.next.set(self.world.next.get() + 1);
+        self.world.data.borrow_mut().insert(key.to_owned(), (value.to_vec(), self.world.next.get()));
+        Ok(())
+    }
+
+    fn replace_shared(&self, key: &str, value: &[u8], number: u32) -> Result<bool, HostError> {
+        self.world.up("set_shared_data")?;
+        if let Some(meanwhile) = self.world.meanwhile.borrow_mut().take() {
+            meanwhile();
+        }
+        let is = self.world.data.borrow().get(key).map(|(_, number)| *number);
+        if is.is_some_and(|is| is != number) {
+            return Ok(false);
+        }
+        self.set_shared(key, value)?;
+        Ok(true)
+    }
+}
+
+impl Stream for FakeHost {
+    fn headers(&self, side: Side) -> Result<Vec<u8>, HostError> {
+        Ok(match side {
+            Side::Request => self.request.borrow().clone(),
+            Side::Response => self.response.borrow().clone(),
+        })
+    }
+
+    fn remove_header(&self, _side: Side, name: &[u8]) -> Result<(), HostError> {
+        self.removed.borrow_mut().push(String::from_utf8_lossy(name).into_owned());
+        Ok(())
+    }
+
+    fn body(&self, _side: Side, start: usize, len: usize) -> Result<Vec<u8>, HostError> {
+        let missing = HostError { call: "get_buffer_bytes", status: 1 };
+        self.buffer.borrow().get(start..start + len).map(<[u8]>::to_vec).ok_or(missing)
+    }
+
+    fn drain_request(&self, len: usize) -> Result<(), HostError> {
+        assert_eq!(len, self.buffer.borrow().len(), "the host only drains its whole buffer");
+        self.buffer.borrow_mut().clear();
+        Ok(())
+    }
+
+    fn respond(&self, status: u16, pairs: &[u8], body: &[u8]) -> Result<(), HostError> {
+        self.replies.borrow_mut().push(Reply { status, pairs: pairs.to_vec(), body: body.to_vec() });
+        Ok(())
+    }
+
+    fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+        Ok(self.properties.borrow().get(&path.join(".")).cloned())
+    }
+
+    fn enter(&self, _id: u32) -> Result<(), HostError> {
+        Ok(())
+    }
+}
+
+impl Meter for FakeHost {
+    fn metric(&self, _kind: MetricKind, name: &str) -> Result<u32, HostError> {
+        let mut counters = self.world.counters.borrow_mut();
+        counters.entry(name.to_owned()).or_default();
+        Ok(u32::try_from(counters.len()).unwrap())
+    }
+
+    fn add(&self, _metric: u32, _count: u64) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn record(&self, _metric: u32, _value: u64) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn log(&self, _level: Level, line: &str) {
+        self.world.lines.borrow_mut().push(line.to_owned());
+    }
+}
+
+impl Host for FakeHost {
+    fn now(&self) -> MonoMillis {
+        MonoMillis(self.world.now.get())
+    }
+
+    fn micros(&self) -> u64 {
+        self.world.now.get() * 1000
+    }
+
+    fn wall_seconds(&self) -> u64 {
+        1_700_000_000
+    }
+
+    fn random(&self) -> Result<[u8; 64], HostError> {
+        let drawn = self.world.drawn.get() + 1;
+        self.world.drawn.set(drawn);
+        let mut bytes = [0; 64];
+        bytes[..8].copy_from_slice(&drawn.to_le_bytes());
+        Ok(bytes)
+    }
+
+    fn tick_every(&self, _period: Millis) -> Result<(), HostError> {
+        Ok(())
+    }
+}
+
+/// One worker: its host, its VM, one plugin.
+pub(crate) struct Worker {
+    pub(crate) host: FakeHost,
+    pub(crate) vm: Vm,
+    pub(crate) root: Rc<Root>,
+    next_id: u32,
+}
+
+impl Worker {
+    /// Starts a worker of `world` with a small store, and `document` over it.
+    pub(crate) fn start(world: &Rc<World>, document: &str) -> Self {
+        let host = FakeHost {
+            world: Rc::clone(world),
+            request: RefCell::default(),
+            response: RefCell::default(),
+            buffer: RefCell::default(),
+            replies: RefCell::default(),
+            properties: RefCell::default(),
+            removed: RefCell::default(),
+        };
+        let mut vm = Vm::default();
+        let root = root::configure(&host, &mut vm, document.as_bytes()).unwrap().unwrap();
+        Self { host, vm, root, next_id: 1 }
+    }
+
+    /// Sends a whole POST with `key`, and shows what became of it.
+    pub(crate) fn post(&mut self, key: &str, body: &str) -> Sent {
+        self.send(&[(":method", "POST"), (":path", "/pay"), ("idempotency-key", key)], body)
+    }
+
+    /// Sends a whole request.
+    pub(crate) fn send(&mut self, headers: &[(&str, &str)], body: &str) -> Sent {
+        let mut exchange = self.begin(headers);
+        match exchange.1 {
+            Flow::Pause if !self.host.replies.borrow().is_empty() => {}
+            _ => self.upload(&mut exchange.0, body, true),
+        }
+        match self.host.replies.borrow_mut().pop() {
+            Some(reply) => Sent::Replied(reply),
+            None => Sent::Forwarded(exchange.0),
+        }
+    }
+
+    /// Sends a request's head.
+    pub(crate) fn begin(&mut self, headers: &[(&str, &str)]) -> (Exchange, Flow) {
+        self.next_id += 1;
+        let mut exchange = Exchange::new(Some(Rc::clone(&self.root)), self.next_id);
+        *self.host.request.borrow_mut() = map(&[headers, &[(":authority", "api.test"), (":scheme", "http")]].concat());
+        self.host.replies.borrow_mut().clear();
+        self.host.buffer.borrow_mut().clear();
+        let flow = exchange.request_headers(&self.host, &mut self.vm, false);
+        (exchange, flow)
+    }
+
+    /// Sends a piece of a request's body.
+    pub(crate) fn upload(&mut self, exchange: &mut Exchange, piece: &str, ended: bool) {
+        self.host.buffer.borrow_mut().extend_from_slice(piece.as_bytes());
+        let len = self.host.buffer.borrow().len();
+        if exchange.request_body(&self.host, &mut self.vm, len, ended) == Flow::Continue {
+            self.host.buffer.borrow_mut().clear();
+        }
+    }
+
+    /// Answers a forwarded request from the upstream, whole.
+    pub(crate) fn answer(&mut self, exchange: &mut Exchange, status: &str, body: &str) {
+        self.answer_with(exchange, &[(":status", status), ("x-envoy-upstream-service-time", "1")], body);
+    }
+
+    /// As [`Worker::answer`], with these headers.
+    pub(crate) fn answer_with(&mut self, exchange: &mut Exchange, headers: &[(&str, &str)], body: &str) {
+        *self.host.response.borrow_mut() = map(headers);
+        exchange.response_headers(&self.host, &mut self.vm, false);
+        *self.host.buffer.borrow_mut() = body.as_bytes().to_vec();
+        exchange.response_body(&self.host, &mut self.vm, body.len(), false);
+        self.host.buffer.borrow_mut().clear();
+        exchange.response_body(&self.host, &mut self.vm, 0, true);
+        exchange.log(&self.host, &mut self.vm);
+    }
+
+    /// Lets the clock go on by `millis` and the tick run.
+    pub(crate) fn tick(&mut self, millis: u64) {
+        self.host.world.pass(millis);
+        self.root.clone().tick(&self.host, &mut self.vm, 1);
+    }
+}
+
+/// What became of a request.
+pub(crate) enum Sent {
+    Forwarded(Exchange),
+    Replied(Reply),
+}
+
+impl Sent {
+    #[track_caller]
+    pub(crate) fn forwarded(self) -> Exchange {
+        match self {
+            Self::Forwarded(exchange) => exchange,
+            Self::Replied(reply) => panic!("replied {} {}", reply.status, reply.kind()),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn replied(self) -> Reply {
+        match self {
+            Self::Forwarded(_) => panic!("forwarded"),
+            Self::Replied(reply) => reply,
+        }
+    }
+}
+
+/// Serialises headers as the host does.
+pub(crate) fn map(headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_pairs(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())), &mut out);
+    out
+}

@@ -1,0 +1,278 @@
+//! One exchange: what each of its callbacks does. The first request is in [`crate::owner`], its repeats in
+//! [`crate::duplicate`].
+
+use crate::claims::{self, Meeting, StoreFailure};
+use crate::duplicate::Duplicate;
+use crate::host::{Host, Side};
+use crate::metrics::Count;
+use crate::owner::Owner;
+use crate::root::{BadMetadata, Root};
+use crate::vm::Vm;
+use reprise_core::config::{Mode, Policy};
+use reprise_core::gate::{Gate, Keyed, Request, gate};
+use reprise_core::http::Pairs;
+use reprise_core::problem::Problem;
+use std::rc::Rc;
+
+/// What the host does next with what it showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Pass it on.
+    Continue,
+    /// Hold it.
+    Pause,
+}
+
+/// One exchange.
+#[derive(Debug)]
+pub struct Exchange {
+    root: Option<Rc<Root>>,
+    id: u32,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// It is none of our business, or not yet known to be.
+    Passing,
+    /// It could have carried a key: what the upstream says to us alone is taken off.
+    Unkeyed,
+    Owner(Box<Owner>),
+    Duplicate(Box<Duplicate>),
+    /// It has our answer.
+    Replied,
+}
+
+/// One first claim in so many is timed.
+const TIMED_ONE_IN: u64 = 64;
+
+impl Exchange {
+    /// Begins an exchange; without a root's document nothing is done with it.
+    #[must_use]
+    pub const fn new(root: Option<Rc<Root>>, id: u32) -> Self {
+        Self { root, id, stage: Stage::Passing }
+    }
+
+    /// Decides about a request by its head.
+    pub fn request_headers(&mut self, host: &impl Host, vm: &mut Vm, ended: bool) -> Flow {
+        let Some(root) = self.root.clone() else {
+            return Flow::Continue;
+        };
+        vm.has_streams = true;
+        let Ok(map) = host.headers(Side::Request) else {
+            vm.metrics.count(Count::StoreError);
+            return self.refuse(host, &root, &Problem::StoreUnavailable);
+        };
+        let request = Request::read(&map);
+        if request.is_safe() {
+            return Flow::Continue;
+        }
+        let found = root.policy(host, &request);
+        if found.is_err() {
+            vm.metrics.count(Count::BadMetadata);
+        }
+        let bad_metadata = found.is_err();
+        let policy = found.unwrap_or_else(|(BadMetadata, policy)| policy);
+        let Some(secrets) = vm.store.as_ref().map(|store| store.secrets.clone()) else {
+            return self.refuse(host, &root, &Problem::StoreUnavailable);
+        };
+        let gate = gate(&request, &policy, &root.document, &secrets);
+        if bad_metadata {
+            return self.misconfigured(host, vm, &root, &policy, &gate);
+        }
+        match gate {
+            Gate::Pass => Flow::Continue,
+            Gate::PassUnkeyed => {
+                self.stage = Stage::Unkeyed;
+                Flow::Continue
+            }
+            Gate::Refuse(problem) => {
+                vm.metrics.count(refusal(&problem));
+                self.refuse(host, &root, &problem)
+            }
+            Gate::Claim(keyed) => self.claim(host, vm, &request, keyed, &policy, ended),
+        }
+    }
+
+    /// Refuses what would have been protected on a route whose metadata do not parse; the rest passes.
+    fn misconfigured(&mut self, host: &impl Host, vm: &mut Vm, root: &Root, policy: &Policy, gate: &Gate) -> Flow {
+        let protected = matches!(gate, Gate::Claim(_) | Gate::Refuse(_)) || policy.mode == Mode::Required;
+        if !protected {
+            return Flow::Continue;
+        }
+        vm.metrics.count(Count::Misconfigured);
+        self.refuse(host, root, &Problem::Misconfigured)
+    }
+
+    fn claim(
+        &mut self,
+        host: &impl Host,
+        vm: &mut Vm,
+        request: &Request<'_>,
+        keyed: Keyed,
+        policy: &Rc<Policy>,
+        ended: bool,
+    ) -> Flow {
+        let Some(root) = self.root.clone() else {
+            return Flow::Continue;
+        };
+        if keyed.anonymous {
+            vm.metrics.count(Count::Anonymous);
+        }
+        let began = vm.metrics.pending(Count::Miss).is_multiple_of(TIMED_ONE_IN).then(|| host.micros());
+        match claims::arrive(host, vm, &keyed, policy, &root.document.store) {
+            Ok(Meeting::Owner(place)) => {
+                for name in request.forbidden() {
+                    // A header that stays costs a retry that is counted, not a second run that is not.
+                    let _stays = host.remove_header(Side::Request, &name);
+                }
+                if let Some(began) = began {
+                    vm.metrics.added(host.micros().saturating_sub(began));
+                }
+                self.stage = Stage::Owner(Box::new(Owner::new(place, keyed, Rc::clone(policy), ended)));
+                Flow::Continue
+            }
+            Ok(Meeting::Duplicate(place, effect)) => {
+                let duplicate = Duplicate::new(place, effect, keyed, Rc::clone(policy), host);
+                self.hold(host, vm, &root, duplicate, ended)
+            }
+            Ok(Meeting::Full) => {
+                vm.metrics.count(Count::Capacity);
+                self.refuse(host, &root, &Problem::Capacity)
+            }
+            Err(StoreFailure) => {
+                vm.metrics.count(Count::StoreError);
+                self.refuse(host, &root, &Problem::StoreUnavailable)
+            }
+        }
+    }
+
+    fn hold(&mut self, host: &impl Host, vm: &mut Vm, root: &Rc<Root>, duplicate: Duplicate, ended: bool) -> Flow {
+        if ended {
+            duplicate.settle(host, vm, root);
+            self.stage = Stage::Replied;
+        } else {
+            vm.parked.insert(self.id, duplicate.parked(root));
+            self.stage = Stage::Duplicate(Box::new(duplicate));
+        }
+        Flow::Pause
+    }
+
+    /// Takes in a piece of the request's body; `len` bytes are in the host's buffer.
+    pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) -> Flow {
+        match &mut self.stage {
+            Stage::Passing | Stage::Unkeyed => Flow::Continue,
+            Stage::Owner(owner) => {
+                owner.request_body(host, vm, len, ended);
+                if ended {
+                    self.complete(host, vm);
+                }
+                Flow::Continue
+            }
+            Stage::Duplicate(duplicate) => {
+                duplicate.request_body(host, vm, len);
+                if ended {
+                    self.settle(host, vm);
+                }
+                Flow::Pause
+            }
+            Stage::Replied => Flow::Pause,
+        }
+    }
+
+    /// Takes note of the request's trailers: its body has ended.
+    pub fn request_trailers(&mut self, host: &impl Host, vm: &mut Vm) -> Flow {
+        self.request_body(host, vm, 0, true)
+    }
+
+    fn settle(&mut self, host: &impl Host, vm: &mut Vm) {
+        vm.parked.remove(&self.id);
+        if let (Stage::Duplicate(duplicate), Some(root)) = (std::mem::replace(&mut self.stage, Stage::Replied), &self.root)
+        {
+            duplicate.settle(host, vm, root);
+        }
+    }
+
+    /// Takes note of a response's head.
+    pub fn response_headers(&mut self, host: &impl Host, vm: &mut Vm, ended: bool) -> Flow {
+        match (&mut self.stage, &self.root) {
+            (Stage::Owner(owner), Some(root)) => {
+                owner.response_headers(host, vm, &root.document.store, ended);
+                self.complete(host, vm);
+            }
+            (Stage::Unkeyed, _) => strip(host),
+            (Stage::Owner(_) | Stage::Passing | Stage::Duplicate(_) | Stage::Replied, _) => {}
+        }
+        Flow::Continue
+    }
+
+    /// Takes in a piece of the response's body.
+    pub fn response_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) -> Flow {
+        if let (Stage::Owner(owner), Some(root)) = (&mut self.stage, &self.root) {
+            owner.response_body(host, vm, &root.document.store, len, ended);
+            if ended {
+                self.complete(host, vm);
+            }
+        }
+        Flow::Continue
+    }
+
+    /// Takes note of the response's trailers: they end it, and are not kept.
+    pub fn response_trailers(&mut self, host: &impl Host, vm: &mut Vm) -> Flow {
+        if let Stage::Owner(owner) = &mut self.stage {
+            owner.response_trailers(vm);
+            self.complete(host, vm);
+        }
+        Flow::Continue
+    }
+
+    /// Completes the claim once both halves have ended.
+    fn complete(&mut self, host: &impl Host, vm: &mut Vm) {
+        if let (Stage::Owner(owner), Some(root)) = (&mut self.stage, &self.root)
+            && owner.has_ended()
+        {
+            owner.complete(host, vm, &root.document.store);
+            self.stage = Stage::Passing;
+        }
+    }
+
+    /// Ends the exchange, however it ended: a claim that is not complete is judged by what was seen.
+    pub fn log(&mut self, host: &impl Host, vm: &mut Vm) {
+        match (std::mem::replace(&mut self.stage, Stage::Passing), &self.root) {
+            (Stage::Owner(mut owner), Some(root)) => owner.complete(host, vm, &root.document.store),
+            (Stage::Duplicate(_), _) => {
+                vm.parked.remove(&self.id);
+            }
+            (Stage::Owner(_) | Stage::Passing | Stage::Unkeyed | Stage::Replied, _) => {}
+        }
+    }
+
+    fn refuse(&mut self, host: &impl Host, root: &Root, problem: &Problem) -> Flow {
+        respond(host, root, problem);
+        self.stage = Stage::Replied;
+        Flow::Pause
+    }
+}
+
+/// Tells a problem; a client that cannot be told is gone, and held requests never pass.
+pub(crate) fn respond(host: &impl Host, root: &Root, problem: &Problem) {
+    let reply = problem.reply(&root.document.problem);
+    let _gone = host.respond(reply.status, &reply.pairs, &reply.body);
+}
+
+/// Takes off what the upstream says to Reprise alone.
+fn strip(host: &impl Host) {
+    let Ok(map) = host.headers(Side::Response) else {
+        return;
+    };
+    for (name, _) in Pairs::new(&map).filter(|(name, _)| name.starts_with(b"reprise-")) {
+        let _stays = host.remove_header(Side::Response, name);
+    }
+}
+
+const fn refusal(problem: &Problem) -> Count {
+    match problem {
+        Problem::KeyMissing { .. } => Count::Missing,
+        _ => Count::Malformed,
+    }
+}

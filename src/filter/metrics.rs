@@ -1,0 +1,161 @@
+//! Every number that people see of the filter, in one list.
+//!
+//! Counts are made in the VM and handed to the host on the tick: a host call costs more than the count is worth.
+
+use crate::host::{HostError, Meter, MetricKind};
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident = $metric:literal,)+) => {
+        /// What is counted.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Count {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        /// The metrics' names, in the order of [`Count`]; labels are written as the stats tags of the bootstrap read them.
+        const NAMES: &[&str] = &[$($metric,)+];
+    };
+}
+
+counters! {
+    /// A first request: its key was claimed.
+    Miss = "reprise_requests_outcome=.=miss;.;_total",
+    /// A duplicate that got the recorded response.
+    Answer = "reprise_requests_outcome=.=answer;.;_total",
+    /// A duplicate of a request that still runs.
+    Conflict = "reprise_requests_outcome=.=conflict;.;_total",
+    /// A key that belongs to another request.
+    Mismatch = "reprise_requests_outcome=.=mismatch;.;_total",
+    /// A key that had to be there and was not.
+    Missing = "reprise_requests_outcome=.=missing;.;_total",
+    /// A key that breaks a rule, or an upgrade where a key is required.
+    Malformed = "reprise_requests_outcome=.=malformed;.;_total",
+    /// A duplicate of a request whose outcome is unknown.
+    Unknown = "reprise_requests_outcome=.=unknown;.;_total",
+    /// A duplicate of a request whose response was not kept.
+    Tombstone = "reprise_requests_outcome=.=tombstone;.;_total",
+    /// A request that the store could not serve.
+    StoreError = "reprise_requests_outcome=.=store_error;.;_total",
+    /// A request that found the store, or its caller's part, full.
+    Capacity = "reprise_requests_outcome=.=capacity;.;_total",
+    /// A request on a route whose settings do not parse.
+    Misconfigured = "reprise_requests_outcome=.=misconfigured;.;_total",
+    /// A first request whose response was recorded.
+    EndStored = "reprise_completions_outcome=.=stored;.;_total",
+    /// A first request that took no effect: its key is free.
+    EndReleased = "reprise_completions_outcome=.=released;.;_total",
+    /// A first request whose outcome is unknown.
+    EndUnknown = "reprise_completions_outcome=.=unknown;.;_total",
+    /// A first request whose response was not kept.
+    EndTombstone = "reprise_completions_outcome=.=tombstone;.;_total",
+    /// A completion that came after the claim was lost: it was refused.
+    EndStale = "reprise_completions_outcome=.=stale;.;_total",
+    /// A completion that could not be written: its outcome is unknown.
+    EndStoreError = "reprise_completions_outcome=.=store_error;.;_total",
+    /// A live record that went for a new key.
+    Evicted = "reprise_evicted_total",
+    /// A keyed request that no source names a caller of.
+    Anonymous = "reprise_anonymous_total",
+    /// A protected request that the proxy sent more than once.
+    RetriedAttempts = "reprise_retried_attempts_total",
+    /// A request on a route whose metadata do not parse.
+    BadMetadata = "reprise_bad_metadata_total",
+    /// A held duplicate that heard nothing of its body: the plugin's settings are wrong, or the client stalls.
+    HeldTooLong = "reprise_held_too_long_total",
+}
+
+const COUNTERS: usize = NAMES.len();
+
+/// Numbers that go up and down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gauges {
+    /// Ways that hold a key.
+    pub keys_live: u64,
+    /// Ways that hold none.
+    pub ways_free: u64,
+    /// Bytes of all records.
+    pub record_bytes: u64,
+    /// When the store was made, in seconds since 1970.
+    pub store_started: u64,
+}
+
+/// The counts of one VM, and what the host calls them.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    counts: [u64; COUNTERS],
+    added: Vec<u64>,
+    ids: Option<Ids>,
+}
+
+#[derive(Debug)]
+struct Ids {
+    counters: Vec<u32>,
+    gauges: [u32; 4],
+    added: u32,
+}
+
+/// Longest list of times that waits for the tick; what comes on top is not recorded.
+const ADDED_MAX: usize = 1024;
+
+impl Metrics {
+    /// Counts one.
+    pub fn count(&mut self, what: Count) {
+        if let Some(count) = self.counts.get_mut(what as usize) {
+            *count += 1;
+        }
+    }
+
+    /// Notes a time that the filter added to a request, in microseconds.
+    pub fn added(&mut self, micros: u64) {
+        if self.added.len() < ADDED_MAX {
+            self.added.push(micros);
+        }
+    }
+
+    /// Shows what is counted and not yet handed over.
+    #[must_use]
+    pub fn pending(&self, what: Count) -> u64 {
+        self.counts.get(what as usize).copied().unwrap_or_default()
+    }
+
+    /// Hands all counts to the host.
+    ///
+    /// # Errors
+    /// [`HostError`] if the host fails; what was not handed over stays.
+    pub fn flush(&mut self, meter: &impl Meter, gauges: Option<&Gauges>) -> Result<(), HostError> {
+        let ids = match self.ids.take() {
+            Some(ids) => ids,
+            None => Ids::define(meter)?,
+        };
+        for (count, id) in self.counts.iter_mut().zip(&ids.counters) {
+            meter.add(*id, *count)?;
+            *count = 0;
+        }
+        for micros in self.added.drain(..) {
+            meter.record(ids.added, micros)?;
+        }
+        if let Some(gauges) = gauges {
+            let values = [gauges.keys_live, gauges.ways_free, gauges.record_bytes, gauges.store_started];
+            for (id, value) in ids.gauges.iter().zip(values) {
+                meter.record(*id, value)?;
+            }
+        }
+        self.ids = Some(ids);
+        Ok(())
+    }
+}
+
+impl Ids {
+    fn define(meter: &impl Meter) -> Result<Self, HostError> {
+        let counters = NAMES.iter().map(|name| meter.metric(MetricKind::Counter, name)).collect::<Result<_, _>>()?;
+        let gauge = |name| meter.metric(MetricKind::Gauge, name);
+        let gauges = [
+            gauge("reprise_keys_live")?,
+            gauge("reprise_ways_free")?,
+            gauge("reprise_record_bytes")?,
+            gauge("reprise_store_started")?,
+        ];
+        let added = meter.metric(MetricKind::Histogram, "reprise_added_microseconds")?;
+        Ok(Self { counters, gauges, added })
+    }
+}

@@ -1,0 +1,280 @@
+//! The first request: forwarded while it is hashed, its response copied while it flows, its claim completed at the end.
+
+use crate::claims::{self, Finish, Place};
+use crate::host::{Host, Side};
+use crate::metrics::Count;
+use crate::vm::Vm;
+use reprise_core::answer;
+use reprise_core::claim::record::{Kind, Record};
+use reprise_core::claim::{Effect, End};
+use reprise_core::config::{Policy, StoreLimits};
+use reprise_core::fingerprint::BodyHash;
+use reprise_core::gate::Keyed;
+use reprise_core::http::Pairs;
+use reprise_core::id::Secrets;
+use reprise_core::outcome::{Ending, Origin, Outcome, Response, judge, origin, with_attempts};
+use reprise_core::time::MonoMillis;
+use std::rc::Rc;
+
+/// An exchange that owns its key's claim.
+#[derive(Debug)]
+pub struct Owner {
+    place: Place,
+    keyed: Keyed,
+    policy: Rc<Policy>,
+    body: BodyHash,
+    body_is_whole: bool,
+    ending: Ending,
+    event_stream: bool,
+    map: Vec<u8>,
+    copy: Vec<u8>,
+    counted: u64,
+    completed: bool,
+}
+
+impl Owner {
+    /// Begins with a claim that was just made.
+    #[must_use]
+    pub fn new(place: Place, keyed: Keyed, policy: Rc<Policy>, ended: bool) -> Self {
+        Self {
+            place,
+            keyed,
+            policy,
+            body: BodyHash::default(),
+            body_is_whole: true,
+            ending: Ending { request_ended: ended, response: None, response_ended: false },
+            event_stream: false,
+            map: Vec::new(),
+            copy: Vec::new(),
+            counted: 0,
+            completed: false,
+        }
+    }
+
+    /// Hashes a piece of the request's body.
+    pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) {
+        if len > 0 {
+            match (host.body(Side::Request, 0, len), &vm.store) {
+                (Ok(piece), Some(store)) => self.body.push(piece, &store.secrets),
+                // Without its fingerprint a record could answer another request: it must not answer at all.
+                _ => self.body_is_whole = false,
+            }
+            self.count(vm);
+        }
+        self.ending.request_ended |= ended;
+    }
+
+    /// Reads what the response's head says, and takes off what is for Reprise alone.
+    pub fn response_headers(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits, ended: bool) {
+        let Ok(map) = host.headers(Side::Response) else {
+            return;
+        };
+        let seen = Seen::read(&map, limits);
+        for name in Pairs::new(&map).map(|(name, _)| name).filter(|name| name.starts_with(b"reprise-")) {
+            let _stays = host.remove_header(Side::Response, name);
+        }
+        if seen.attempts > 1 {
+            vm.metrics.count(Count::RetriedAttempts);
+        }
+        let origin = if seen.has_service_time {
+            Origin::Upstream
+        } else {
+            origin(&host.property(&["response", "code_details"]).ok().flatten().unwrap_or_default())
+        };
+        self.event_stream = seen.event_stream && origin == Origin::Upstream;
+        self.ending.response = Some(Response {
+            status: seen.status,
+            origin,
+            retry_after: seen.retry_after,
+            effect_none: seen.effect_none,
+            keepable: seen.keepable && self.body_is_whole,
+        });
+        self.ending.response_ended = ended;
+        self.map = map;
+        self.count(vm);
+    }
+
+    /// Copies a piece of the response's body, as long as it can be kept.
+    pub fn response_body(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits, len: usize, ended: bool) {
+        self.ending.response_ended |= ended;
+        if len == 0 || !self.is_wanted() {
+            return;
+        }
+        let fits = self.copy.len() + len <= limits.response_bytes_max as usize
+            && vm.held_bytes + len as u64 <= limits.buffered_bytes_max;
+        match host.body(Side::Response, 0, len) {
+            Ok(piece) if fits && self.copy.is_empty() => self.copy = piece,
+            Ok(piece) if fits => self.copy.extend_from_slice(&piece),
+            _ => self.keep_nothing(),
+        }
+        self.count(vm);
+    }
+
+    /// Takes note of trailers: they end the response, which is not kept without them.
+    pub fn response_trailers(&mut self, vm: &mut Vm) {
+        self.ending.response_ended = true;
+        self.keep_nothing();
+        self.count(vm);
+    }
+
+    fn keep_nothing(&mut self) {
+        self.copy = Vec::new();
+        if let Some(response) = &mut self.ending.response {
+            response.keepable = false;
+        }
+    }
+
+    /// Tells whether the response would be stored if it ended now.
+    fn is_wanted(&self) -> bool {
+        let ended = Ending { request_ended: true, response_ended: true, ..self.ending };
+        judge(&ended, &self.policy) == Outcome::Store
+    }
+
+    /// Tells whether the claim can be completed: both halves have ended, or the response is a stream of events.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.ending.request_ended && (self.ending.response_ended || self.event_stream)
+    }
+
+    /// Completes the claim by what was seen.
+    ///
+    /// Again: does nothing.
+    pub fn complete(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits) {
+        if std::mem::replace(&mut self.completed, true) {
+            return;
+        }
+        let judged = match judge(&self.ending, &self.policy) {
+            Outcome::ReleaseIfOnlyAttempt => with_attempts(Outcome::ReleaseIfOnlyAttempt, self.attempts(host)),
+            // An event stream has no end worth waiting for.
+            Outcome::Unknown if self.event_stream && self.ending.request_ended => Outcome::Tombstone,
+            other => other,
+        };
+        let outcome = self.bounded(judged, vm, limits);
+        let expiry = host.now().plus(match outcome {
+            Outcome::Store => self.policy.retain,
+            _ => self.policy.unknown_retain,
+        });
+        let record = vm.store.as_ref().and_then(|store| self.record(outcome, expiry, &store.secrets));
+        let finish = match outcome {
+            Outcome::Release | Outcome::ReleaseIfOnlyAttempt => Finish::Release,
+            Outcome::Store => Finish::End(End::Done, expiry, record.as_deref()),
+            Outcome::Tombstone => Finish::End(End::Tombstone, expiry, record.as_deref()),
+            Outcome::Unknown => Finish::End(End::Unknown, expiry, record.as_deref()),
+        };
+        let written = claims::finish(host, vm, &self.place, &finish, limits);
+        vm.metrics.count(match (written, outcome) {
+            (Ok(Effect::Keep), outcome) => ended(outcome),
+            (Ok(_), _) => Count::EndStale,
+            (Err(_), _) => {
+                claims::doubt(vm, &self.place, expiry);
+                Count::EndStoreError
+            }
+        });
+        self.give_back(vm);
+    }
+
+    /// Turns a record into a tombstone where the store has no room for it.
+    fn bounded(&self, outcome: Outcome, vm: &Vm, limits: &StoreLimits) -> Outcome {
+        let bytes = (self.copy.len() + self.map.len()) as u64;
+        let fits = vm.fill.record_bytes().saturating_add(bytes) <= limits.response_bytes_total_max;
+        if outcome == Outcome::Store && !fits { Outcome::Tombstone } else { outcome }
+    }
+
+    /// Asks how often the request was sent. Before the router it was not sent at all, and nobody counts.
+    fn attempts(&self, host: &impl Host) -> Option<u64> {
+        let bytes = host.property(&["upstream", "request_attempt_count"]).ok()?;
+        let Some(bytes) = bytes else {
+            let nothing_sent = self.ending.response.is_none_or(|response| response.origin != Origin::Upstream);
+            return nothing_sent.then_some(0);
+        };
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    }
+
+    /// Writes what the end leaves behind: an unknown outcome its digests, if they are known; a release nothing.
+    fn record(&self, outcome: Outcome, expiry: MonoMillis, secrets: &Secrets) -> Option<Vec<u8>> {
+        let (kind, pairs, body) = match outcome {
+            Outcome::Store => (Kind::Response, answer::pairs(&self.map), &self.copy[..]),
+            Outcome::Tombstone => (Kind::Tombstone, answer::tombstone_pairs(&self.map), &[][..]),
+            Outcome::Unknown if self.ending.request_ended && self.body_is_whole => (Kind::Unknown, Vec::new(), &[][..]),
+            Outcome::Unknown | Outcome::Release | Outcome::ReleaseIfOnlyAttempt => return None,
+        };
+        let record = Record {
+            kind,
+            status: self.ending.response.map_or(0, |response| response.status),
+            fence: self.place.fence,
+            tag: self.keyed.tag,
+            head: self.keyed.head,
+            body_digest: self.body.digest(secrets),
+            expiry,
+            pairs: &pairs,
+            body,
+        };
+        Some(record.write())
+    }
+
+    /// Counts the bytes that this exchange holds into the VM's sum.
+    fn count(&mut self, vm: &mut Vm) {
+        let held = (self.body.held_bytes() + self.map.len() + self.copy.capacity()) as u64;
+        vm.held_bytes = vm.held_bytes.saturating_sub(self.counted).saturating_add(held);
+        self.counted = held;
+    }
+
+    fn give_back(&mut self, vm: &mut Vm) {
+        self.body = BodyHash::default();
+        self.map = Vec::new();
+        self.copy = Vec::new();
+        self.count(vm);
+    }
+}
+
+const fn ended(outcome: Outcome) -> Count {
+    match outcome {
+        Outcome::Store => Count::EndStored,
+        Outcome::Tombstone => Count::EndTombstone,
+        Outcome::Unknown => Count::EndUnknown,
+        Outcome::Release | Outcome::ReleaseIfOnlyAttempt => Count::EndReleased,
+    }
+}
+
+/// What a response's head says, in one walk.
+#[derive(Debug, Default)]
+struct Seen {
+    status: u16,
+    attempts: u64,
+    has_service_time: bool,
+    retry_after: bool,
+    effect_none: bool,
+    event_stream: bool,
+    keepable: bool,
+}
+
+impl Seen {
+    fn read(map: &[u8], limits: &StoreLimits) -> Self {
+        let mut seen = Self { keepable: true, ..Self::default() };
+        for (name, value) in Pairs::new(map) {
+            match name {
+                b":status" => seen.status = number(value).and_then(|status| u16::try_from(status).ok()).unwrap_or(0),
+                b"x-envoy-upstream-service-time" => seen.has_service_time = true,
+                b"x-envoy-attempt-count" => seen.attempts = number(value).unwrap_or(0),
+                b"retry-after" => seen.retry_after = true,
+                b"reprise-effect" => seen.effect_none |= value.trim_ascii().eq_ignore_ascii_case(b"none"),
+                b"content-type" => seen.event_stream = is_event_stream(value),
+                b"content-length" => {
+                    seen.keepable &= number(value).is_some_and(|len| len <= u64::from(limits.response_bytes_max));
+                }
+                _ => {}
+            }
+        }
+        seen.keepable &= !seen.event_stream;
+        seen
+    }
+}
+
+fn number(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
+}
+
+fn is_event_stream(value: &[u8]) -> bool {
+    let media = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    media.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}

@@ -1,0 +1,124 @@
+//! The plugin, as the SDK calls it: each callback goes to the exchange or the root, with the VM's state.
+
+use crate::host::{Level, Meter as _, Proxy};
+use crate::http::{Exchange, Flow};
+use crate::root::{self, Root};
+use crate::vm::Vm;
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|id| Box::new(Plugin { id, root: None }));
+}}
+
+thread_local! {
+    static VM: RefCell<Vm> = RefCell::default();
+}
+
+/// Runs `act` with the VM's state. The host never calls back while it runs, so nobody else has it.
+fn with_vm<T>(act: impl FnOnce(&mut Vm) -> T) -> Option<T> {
+    VM.with(|vm| vm.try_borrow_mut().ok().map(|mut vm| act(&mut vm)))
+}
+
+struct Plugin {
+    id: u32,
+    root: Option<Rc<Root>>,
+}
+
+impl Context for Plugin {}
+
+impl RootContext for Plugin {
+    fn on_configure(&mut self, size: usize) -> bool {
+        let bytes = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size);
+        let bytes = bytes.ok().flatten().unwrap_or_default();
+        match with_vm(|vm| root::configure(&Proxy, vm, &bytes)) {
+            Some(Ok(root)) => {
+                self.root = root;
+                true
+            }
+            Some(Err(problems)) => {
+                Proxy.log(Level::Error, &format!("reprise: the configuration is refused\n{problems}"));
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(root) = &self.root {
+            let _in_use = with_vm(|vm| root.tick(&Proxy, vm, self.id));
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Http(Exchange::new(self.root.clone(), id))))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+struct Http(Exchange);
+
+fn action(flow: Option<Flow>) -> Action {
+    match flow {
+        Some(Flow::Continue) => Action::Continue,
+        Some(Flow::Pause) | None => Action::Pause,
+    }
+}
+
+impl Context for Http {}
+
+impl HttpContext for Http {
+    fn on_http_request_headers(&mut self, _count: usize, ended: bool) -> Action {
+        #[cfg(feature = "trap")]
+        trap::on_command(hostcalls::get_map_value_bytes(proxy_wasm::types::MapType::HttpRequestHeaders, trap::HEADER));
+        action(with_vm(|vm| self.0.request_headers(&Proxy, vm, ended)))
+    }
+
+    fn on_http_request_body(&mut self, len: usize, ended: bool) -> Action {
+        action(with_vm(|vm| self.0.request_body(&Proxy, vm, len, ended)))
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        action(with_vm(|vm| self.0.request_trailers(&Proxy, vm)))
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, ended: bool) -> Action {
+        #[cfg(feature = "trap")]
+        trap::on_command(hostcalls::get_map_value_bytes(proxy_wasm::types::MapType::HttpResponseHeaders, trap::HEADER));
+        action(with_vm(|vm| self.0.response_headers(&Proxy, vm, ended)))
+    }
+
+    fn on_http_response_body(&mut self, len: usize, ended: bool) -> Action {
+        action(with_vm(|vm| self.0.response_body(&Proxy, vm, len, ended)))
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        action(with_vm(|vm| self.0.response_trailers(&Proxy, vm)))
+    }
+
+    fn on_log(&mut self) {
+        let _in_use = with_vm(|vm| self.0.log(&Proxy, vm));
+    }
+}
+
+/// Kills the VM when a header says so: the crash tests' build alone has this.
+#[cfg(feature = "trap")]
+mod trap {
+    use proxy_wasm::types::Status;
+
+    /// The header that commands it.
+    pub(super) const HEADER: &str = "x-reprise-trap";
+
+    pub(super) fn on_command(value: Result<Option<Vec<u8>>, Status>) {
+        if matches!(value, Ok(Some(_))) {
+            std::process::abort();
+        }
+    }
+}

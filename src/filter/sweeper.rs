@@ -1,0 +1,142 @@
+//! The sweep: one VM walks all buckets, a few a tick, frees what is over and counts what is there.
+
+use crate::claims::{self, StoreFailure};
+use crate::host::{Host, SharedData};
+use crate::store::{PRINCIPALS, SWEEPER, USAGE};
+use crate::vm::Vm;
+use reprise_core::claim::geometry::Name;
+use reprise_core::claim::record::Record;
+use reprise_core::claim::usage::{Principals, Sweeper, Usage};
+use reprise_core::claim::{Age, Effect, Event, State, Way};
+use reprise_core::config::StoreLimits;
+use reprise_core::time::{Millis, MonoMillis};
+
+/// Buckets of one tick.
+const BUCKETS_A_TICK: u32 = 256;
+/// How long one VM sweeps without asking again.
+const LEASE: Millis = Millis(3000);
+/// How much longer a VM with streams waits for one without: the main thread has the time.
+const DEFERENCE: Millis = Millis(3000);
+
+/// Where a VM's sweep stands.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    until: Option<MonoMillis>,
+    next: u32,
+    usage: Usage,
+    principals: Option<Principals>,
+    pass: u64,
+}
+
+/// Sweeps on, if this VM is the one that does, or nobody does.
+///
+/// Atomic: each bucket by one compare-and-set; one that changes meanwhile is swept at the next pass.
+/// Again: goes on where it stopped.
+///
+/// # Errors
+/// [`StoreFailure`] if the store does not answer.
+pub fn step(
+    host: &impl Host,
+    vm: &mut Vm,
+    now: MonoMillis,
+    limits: &StoreLimits,
+    unknown_retain: Millis,
+) -> Result<(), StoreFailure> {
+    if !is_sweeper(host, vm, now)? {
+        return Ok(());
+    }
+    let buckets = vm.store.as_ref().ok_or(StoreFailure)?.geometry.buckets;
+    for _ in 0..BUCKETS_A_TICK.min(buckets) {
+        bucket(host, vm, now, limits, unknown_retain)?;
+        vm.sweep.next += 1;
+        if vm.sweep.next >= buckets {
+            publish(host, vm)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_sweeper(host: &impl Host, vm: &mut Vm, now: MonoMillis) -> Result<bool, StoreFailure> {
+    if vm.sweep.until.is_some_and(|until| now.plus(Millis(LEASE.0 / 2)) < until) {
+        return Ok(true);
+    }
+    let shared = host.shared(SWEEPER)?;
+    let deference = if vm.has_streams { DEFERENCE } else { Millis(0) };
+    let free = match Sweeper::read(&shared.value) {
+        None => true,
+        Some(sweeper) => sweeper.who == vm.who || sweeper.until.plus(deference) < now,
+    };
+    let lease = Sweeper { who: vm.who, until: now.plus(LEASE) };
+    let won = free && host.replace_shared(SWEEPER, &lease.write(), shared.number.ok_or(StoreFailure)?)?;
+    vm.sweep.until = won.then_some(lease.until);
+    Ok(won)
+}
+
+fn bucket(
+    host: &impl Host,
+    vm: &mut Vm,
+    now: MonoMillis,
+    limits: &StoreLimits,
+    unknown_retain: Millis,
+) -> Result<(), StoreFailure> {
+    let n = vm.sweep.next;
+    let mut names = Name::default();
+    let (mut bucket, number) = claims::bucket(host, names.bucket(n))?;
+    let before = bucket.clone();
+    for at in 0..reprise_core::claim::bucket::WAYS {
+        let way = bucket.way(at);
+        let next = swept(host, vm, &way, now, unknown_retain)?;
+        let bytes = match (way.state, next.state) {
+            (State::Free, _) | (_, State::Running) => 0,
+            (_, State::Free) => wipe(host, names.record(n, at), now)?,
+            _ => host.shared(names.record(n, at))?.value.len(),
+        };
+        vm.sweep.usage.count(&next, bytes);
+        if next.state != State::Free && limits.keys_per_principal_max.is_some() {
+            vm.sweep.principals.get_or_insert_with(|| Principals::read(Vec::new())).add(next.principal_row);
+        }
+        if next != way {
+            bucket.put(at, &next);
+        }
+    }
+    if bucket != before {
+        // Lost to a worker's change: the next pass comes by.
+        let _swept = host.replace_shared(names.bucket(n), bucket.bytes(), number)?;
+    }
+    Ok(())
+}
+
+fn swept(
+    host: &impl SharedData,
+    vm: &mut Vm,
+    way: &Way,
+    now: MonoMillis,
+    unknown_retain: Millis,
+) -> Result<Way, StoreFailure> {
+    let holder_lives = way.state == State::Running && vm.lease.lives(host, &way.fence, now)?;
+    let over = way.age(now) == Age::Over;
+    let unknown_until = now.plus(unknown_retain);
+    let (next, effect) = way.step(Event::Sweep { holder_lives, over, unknown_until });
+    Ok(if effect == Effect::Keep { next } else { *way })
+}
+
+/// Wipes the record of a way whose time is over; by the number that was read, so that one written meanwhile stays.
+fn wipe(host: &impl SharedData, name: &str, now: MonoMillis) -> Result<usize, StoreFailure> {
+    let shared = host.shared(name)?;
+    let over = Record::read(&shared.value).is_none_or(|record| record.expiry <= now);
+    if over && let Some(number) = shared.number {
+        let _kept_if_fresh = host.replace_shared(name, b"", number)?;
+    }
+    Ok(0)
+}
+
+fn publish(host: &impl SharedData, vm: &mut Vm) -> Result<(), StoreFailure> {
+    let shown = Usage::read(&host.shared(USAGE)?.value);
+    let usage = Usage { pass: shown.pass.max(vm.sweep.pass).wrapping_add(1), ..vm.sweep.usage };
+    if let Some(principals) = &vm.sweep.principals {
+        host.set_shared(PRINCIPALS, principals.bytes())?;
+    }
+    host.set_shared(USAGE, &usage.write())?;
+    vm.sweep = Sweep { until: vm.sweep.until, pass: usage.pass, ..Sweep::default() };
+    Ok(())
+}

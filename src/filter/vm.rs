@@ -1,0 +1,118 @@
+//! What one worker's VM keeps between requests, whatever its plugins and their reloads.
+
+use crate::host::{Host, HostError};
+use crate::metrics::Metrics;
+use crate::slots::Lease;
+use crate::store::Store;
+use crate::sweeper::Sweep;
+use hashbrown::HashMap;
+use reprise_core::claim::usage::{Principals, Usage};
+use reprise_core::claim::{End, Fence};
+use reprise_core::time::MonoMillis;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// The state of one VM. A reload's new root adopts it: claims and held duplicates live here.
+#[derive(Debug, Default)]
+pub struct Vm {
+    /// Tells this VM from all others; drawn at its first configuration.
+    pub who: [u8; 16],
+    /// The store, once it is made.
+    pub store: Option<Store>,
+    /// The worker's slot.
+    pub lease: Lease,
+    /// Counters on their way to the host.
+    pub metrics: Metrics,
+    /// Duplicates that are held, by context.
+    pub parked: HashMap<u32, Parked>,
+    /// Bytes of copies that this VM holds.
+    pub held_bytes: u64,
+    /// Ends that could not be written; the tick tries again.
+    pub unwritten: Vec<Unwritten>,
+    /// How full the store is.
+    pub fill: Fill,
+    /// The sweep, if this VM does it.
+    pub sweep: Sweep,
+    /// Whether a stream was ever seen: the main thread's VM sees none.
+    pub has_streams: bool,
+    /// When the VM's own work was done last.
+    pub ticked: Option<MonoMillis>,
+}
+
+/// A duplicate that is held until its body ends.
+#[derive(Debug, Clone)]
+pub struct Parked {
+    /// When it was held, or heard of its body last.
+    pub heard: Rc<Cell<MonoMillis>>,
+    /// Set when the tick answered it: its stream has nothing more to do.
+    pub answered: Rc<Cell<bool>>,
+    /// How its problem is told.
+    pub root: Rc<crate::root::Root>,
+    /// The status for it.
+    pub in_flight_status: u16,
+}
+
+/// An end that could not be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unwritten {
+    /// The bucket.
+    pub bucket: u32,
+    /// The way.
+    pub at: u8,
+    /// The claim.
+    pub fence: Fence,
+    /// What it becomes: unknown, whatever it was.
+    pub end: End,
+    /// When that is absent again.
+    pub expiry: MonoMillis,
+}
+
+/// How full the store is: what the sweep counted last, and what this worker added since.
+#[derive(Debug, Default)]
+pub struct Fill {
+    /// The last count.
+    pub usage: Usage,
+    /// The last count by principals; read only where it is needed.
+    pub principals: Option<Principals>,
+    /// Keys that this worker added since, by row.
+    pub added_keys: HashMap<u16, u32>,
+    /// Bytes that this worker added since.
+    pub added_bytes: u64,
+}
+
+impl Fill {
+    /// Counts the keys of a principal's row.
+    #[must_use]
+    pub fn keys(&self, row: u16) -> u32 {
+        let counted = self.principals.as_ref().map_or(0, |principals| principals.keys(row));
+        counted.saturating_add(self.added_keys.get(&row).copied().unwrap_or_default())
+    }
+
+    /// Counts the bytes of all records.
+    #[must_use]
+    pub fn record_bytes(&self) -> u64 {
+        self.usage.bytes.saturating_add(self.added_bytes)
+    }
+
+    /// Takes over a new count; what was added before it is in it.
+    pub fn renew(&mut self, usage: Usage, principals: Option<Principals>) {
+        self.usage = usage;
+        self.principals = principals;
+        self.added_keys.clear();
+        self.added_bytes = 0;
+    }
+}
+
+impl Vm {
+    /// Gives the VM its name, once.
+    ///
+    /// # Errors
+    /// [`HostError`] if the host has no randomness.
+    pub fn baptise(&mut self, host: &impl Host) -> Result<(), HostError> {
+        if self.who == [0; 16] {
+            let drawn = host.random()?;
+            self.who.copy_from_slice(&drawn[..16]);
+        }
+        Ok(())
+    }
+}

@@ -2,9 +2,23 @@
 //!
 //! Reading (raw → checked, all problems at once) is in the files below; what the filter does with it is not here.
 
+mod error;
+mod fields;
+mod kind;
+mod overrides;
 mod policy;
+mod read;
+mod routes;
+#[cfg(feature = "schema")]
+mod schema;
+mod table;
 
+pub use error::{ConfigError, ConfigErrors};
+pub use overrides::Overrides;
 pub use policy::{HeaderSyntax, Methods, Mode, OnIncomplete, OnUnknown, Policy, ReleaseOn, StatusSet};
+pub use routes::{Routes, Selection};
+#[cfg(feature = "schema")]
+pub use schema::schema;
 
 use crate::time::Millis;
 use alloc::string::String;
@@ -23,6 +37,8 @@ pub struct Document {
     pub problem: ProblemStyle,
     /// The store of keys.
     pub store: StoreLimits,
+    /// What each path wants of keys.
+    pub routes: Routes,
 }
 
 /// Where a caller's identity is read from.

@@ -77,38 +77,65 @@ pub fn arrive(
     let head = u16::from_le_bytes([keyed.head[0], keyed.head[1]]);
     let unknown_until = now.plus(policy.unknown_retain);
     let on_unknown = policy.on_unknown;
-    let arrival = Arrival { tag: keyed.tag, by, principal_row: keyed.principal_row, head, on_unknown, unknown_until };
+    let arrival = Arrival {
+        tag: keyed.tag,
+        by,
+        principal_row: keyed.principal_row,
+        head,
+        on_unknown,
+        unknown_until,
+    };
     for _ in 0..TRIES_MAX {
         let (mut bucket, number) = bucket(host, names.bucket(n))?;
         let Some((at, way, evicts)) = seat(vm, &bucket, &arrival, now, limits) else {
             return Ok(Meeting::Full);
         };
-        let over = is_over(host, &way, &Place { bucket: n, at, fence: way.fence }, now)?;
+        let over = is_over(
+            host,
+            &way,
+            &Place {
+                bucket: n,
+                at,
+                fence: way.fence,
+            },
+            now,
+        )?;
         let holder_lives = way.state == State::Running && vm.lease.lives(host, &way.fence, now)?;
-        let (next, effect) = if evicts { Way::FREE } else { way }.step(Event::Arrive { arrival, holder_lives, over });
+        let (next, effect) = if evicts { Way::FREE } else { way }.step(Event::Arrive {
+            arrival,
+            holder_lives,
+            over,
+        });
         if next != way {
             bucket.put(at, &next);
             if !host.replace_shared(names.bucket(n), bucket.bytes(), number)? {
                 continue;
             }
         }
-        return Ok(met(vm, Place { bucket: n, at, fence: next.fence }, effect, evicts, keyed.principal_row));
+        return Ok(met(
+            vm,
+            Place {
+                bucket: n,
+                at,
+                fence: next.fence,
+            },
+            effect,
+            evicts,
+            keyed.principal_row,
+        ));
     }
     Err(StoreFailure)
 }
 
 /// Finds the way of the arrival's key, else a place for it within its caller's bounds.
-fn seat(
-    vm: &Vm,
-    bucket: &Bucket,
-    arrival: &Arrival,
-    now: MonoMillis,
-    limits: &StoreLimits,
-) -> Option<(u8, Way, bool)> {
+fn seat(vm: &Vm, bucket: &Bucket, arrival: &Arrival, now: MonoMillis, limits: &StoreLimits) -> Option<(u8, Way, bool)> {
     if let Some((at, way)) = bucket.find(&arrival.tag) {
         return Some((at, way, false));
     }
-    if limits.keys_per_principal_max.is_some_and(|max| max <= vm.fill.keys(arrival.principal_row)) {
+    if limits
+        .keys_per_principal_max
+        .is_some_and(|max| max <= vm.fill.keys(arrival.principal_row))
+    {
         return None;
     }
     let place = bucket.place(now, limits.on_full)?;
@@ -145,9 +172,20 @@ fn met(vm: &mut Vm, place: Place, effect: Effect, evicts: bool, row: u16) -> Mee
 /// # Errors
 /// [`StoreFailure`] if the store does not answer.
 pub fn look(host: &impl SharedData, vm: &Vm, keyed: &Keyed) -> Result<Option<(Place, Way)>, StoreFailure> {
-    let n = keyed.tag.bucket(vm.store.as_ref().ok_or(StoreFailure)?.geometry.buckets);
+    let n = keyed
+        .tag
+        .bucket(vm.store.as_ref().ok_or(StoreFailure)?.geometry.buckets);
     let (bucket, _) = bucket(host, Name::default().bucket(n))?;
-    Ok(bucket.find(&keyed.tag).map(|(at, way)| (Place { bucket: n, at, fence: way.fence }, way)))
+    Ok(bucket.find(&keyed.tag).map(|(at, way)| {
+        (
+            Place {
+                bucket: n,
+                at,
+                fence: way.fence,
+            },
+            way,
+        )
+    }))
 }
 
 /// How a claim ends.
@@ -209,7 +247,11 @@ impl Finish<'_> {
     const fn event(&self, by: Fence) -> Event {
         match self {
             Self::Release => Event::Release { by },
-            Self::End(end, expiry, _) => Event::Finish { by, end: *end, expiry: *expiry },
+            Self::End(end, expiry, _) => Event::Finish {
+                by,
+                end: *end,
+                expiry: *expiry,
+            },
         }
     }
 }
@@ -217,18 +259,31 @@ impl Finish<'_> {
 /// Notes an end that could not be written: its outcome is unknown, as soon as the store answers.
 pub fn doubt(vm: &mut Vm, place: &Place, expiry: MonoMillis) {
     let Place { bucket, at, fence } = *place;
-    vm.unwritten.push(Unwritten { bucket, at, fence, end: End::Unknown, expiry });
+    vm.unwritten.push(Unwritten {
+        bucket,
+        at,
+        fence,
+        end: End::Unknown,
+        expiry,
+    });
 }
 
 /// Writes the ends that could not be written before; what fails again stays.
 pub fn write_doubts(host: &impl Host, vm: &mut Vm, limits: &StoreLimits) {
     for each in std::mem::take(&mut vm.unwritten) {
-        let place = Place { bucket: each.bucket, at: each.at, fence: each.fence };
+        let place = Place {
+            bucket: each.bucket,
+            at: each.at,
+            fence: each.fence,
+        };
         if finish(host, vm, &place, &Finish::End(each.end, each.expiry, None), limits).is_err() {
             vm.unwritten.push(each);
         }
     }
     if !vm.unwritten.is_empty() {
-        host.log(Level::Warn, &format!("reprise: {} ends wait for the store", vm.unwritten.len()));
+        host.log(
+            Level::Warn,
+            &format!("reprise: {} ends wait for the store", vm.unwritten.len()),
+        );
     }
 }

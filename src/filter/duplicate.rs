@@ -133,9 +133,9 @@ impl Duplicate {
             State::Free => self.in_flight(0),
             State::Running => self.in_flight(u8::from(place.fence == self.place.fence)),
             State::Unknown => self.unknown(host, vm, &place)?,
-            State::Done | State::Tombstone => {
-                self.recorded(host, vm, &place)?.unwrap_or_else(|| not_retained(0, None))
-            }
+            State::Done | State::Tombstone => self
+                .recorded(host, vm, &place)?
+                .unwrap_or_else(|| not_retained(0, None)),
         })
     }
 
@@ -150,9 +150,10 @@ impl Duplicate {
         }
         Ok(Some(match record.kind {
             Kind::Response => Verdict::Answer(bytes),
-            Kind::Tombstone => {
-                not_retained(record.status, Pairs::new(record.pairs).first(b"location").map(<[u8]>::to_vec))
-            }
+            Kind::Tombstone => not_retained(
+                record.status,
+                Pairs::new(record.pairs).first(b"location").map(<[u8]>::to_vec),
+            ),
             Kind::Unknown => unknown(),
         }))
     }
@@ -170,7 +171,13 @@ impl Duplicate {
     }
 
     fn in_flight(&self, retry_after_s: u8) -> Verdict {
-        Verdict::Problem(Problem::InFlight { status: self.policy.in_flight_status, retry_after_s }, Count::Conflict)
+        Verdict::Problem(
+            Problem::InFlight {
+                status: self.policy.in_flight_status,
+                retry_after_s,
+            },
+            Count::Conflict,
+        )
     }
 }
 
@@ -187,5 +194,11 @@ const fn unavailable() -> Verdict {
 }
 
 const fn not_retained(original_status: u16, location: Option<Vec<u8>>) -> Verdict {
-    Verdict::Problem(Problem::ResponseNotRetained { original_status, location }, Count::Tombstone)
+    Verdict::Problem(
+        Problem::ResponseNotRetained {
+            original_status,
+            location,
+        },
+        Count::Tombstone,
+    )
 }

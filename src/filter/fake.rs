@@ -36,7 +36,11 @@ impl World {
     }
 
     fn up(&self, call: &'static str) -> Result<(), HostError> {
-        if self.is_down.get() { Err(HostError { call, status: 10 }) } else { Ok(()) }
+        if self.is_down.get() {
+            Err(HostError { call, status: 10 })
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -50,12 +54,18 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn header(&self, name: &str) -> Option<String> {
-        Pairs::new(&self.pairs).first(name.as_bytes()).map(|value| String::from_utf8_lossy(value).into_owned())
+        Pairs::new(&self.pairs)
+            .first(name.as_bytes())
+            .map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
     pub(crate) fn kind(&self) -> String {
         let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
-        body["type"].as_str().unwrap_or_default().trim_start_matches("urn:reprise:problem:").to_owned()
+        body["type"]
+            .as_str()
+            .unwrap_or_default()
+            .trim_start_matches("urn:reprise:problem:")
+            .to_owned()
     }
 }
 
@@ -75,7 +85,10 @@ impl SharedData for FakeHost {
     fn shared(&self, key: &str) -> Result<Shared, HostError> {
         self.world.up("get_shared_data")?;
         Ok(match self.world.data.borrow().get(key) {
-            Some((value, number)) => Shared { value: value.clone(), number: Some(*number) },
+            Some((value, number)) => Shared {
+                value: value.clone(),
+                number: Some(*number),
+            },
             None => Shared::default(),
         })
     }
@@ -83,13 +96,17 @@ impl SharedData for FakeHost {
     fn set_shared(&self, key: &str, value: &[u8]) -> Result<(), HostError> {
         self.world.up("set_shared_data")?;
         self.world.next.set(self.world.next.get() + 1);
-        self.world.data.borrow_mut().insert(key.to_owned(), (value.to_vec(), self.world.next.get()));
+        self.world
+            .data
+            .borrow_mut()
+            .insert(key.to_owned(), (value.to_vec(), self.world.next.get()));
         Ok(())
     }
 
     fn replace_shared(&self, key: &str, value: &[u8], number: u32) -> Result<bool, HostError> {
         self.world.up("set_shared_data")?;
-        if let Some(meanwhile) = self.world.meanwhile.borrow_mut().take() {
+        let meanwhile = self.world.meanwhile.borrow_mut().take();
+        if let Some(meanwhile) = meanwhile {
             meanwhile();
         }
         let is = self.world.data.borrow().get(key).map(|(_, number)| *number);
@@ -110,13 +127,22 @@ impl Stream for FakeHost {
     }
 
     fn remove_header(&self, _side: Side, name: &[u8]) -> Result<(), HostError> {
-        self.removed.borrow_mut().push(String::from_utf8_lossy(name).into_owned());
+        self.removed
+            .borrow_mut()
+            .push(String::from_utf8_lossy(name).into_owned());
         Ok(())
     }
 
     fn body(&self, _side: Side, start: usize, len: usize) -> Result<Vec<u8>, HostError> {
-        let missing = HostError { call: "get_buffer_bytes", status: 1 };
-        self.buffer.borrow().get(start..start + len).map(<[u8]>::to_vec).ok_or(missing)
+        let missing = HostError {
+            call: "get_buffer_bytes",
+            status: 1,
+        };
+        self.buffer
+            .borrow()
+            .get(start..start + len)
+            .map(<[u8]>::to_vec)
+            .ok_or(missing)
     }
 
     fn drain_request(&self, len: usize) -> Result<(), HostError> {
@@ -126,7 +152,11 @@ impl Stream for FakeHost {
     }
 
     fn respond(&self, status: u16, pairs: &[u8], body: &[u8]) -> Result<(), HostError> {
-        self.replies.borrow_mut().push(Reply { status, pairs: pairs.to_vec(), body: body.to_vec() });
+        self.replies.borrow_mut().push(Reply {
+            status,
+            pairs: pairs.to_vec(),
+            body: body.to_vec(),
+        });
         Ok(())
     }
 
@@ -207,12 +237,20 @@ impl Worker {
         };
         let mut vm = Vm::default();
         let root = root::configure(&host, &mut vm, document.as_bytes()).unwrap().unwrap();
-        Self { host, vm, root, next_id: 1 }
+        Self {
+            host,
+            vm,
+            root,
+            next_id: 1,
+        }
     }
 
     /// Sends a whole POST with `key`, and shows what became of it.
     pub(crate) fn post(&mut self, key: &str, body: &str) -> Sent {
-        self.send(&[(":method", "POST"), (":path", "/pay"), ("idempotency-key", key)], body)
+        self.send(
+            &[(":method", "POST"), (":path", "/pay"), ("idempotency-key", key)],
+            body,
+        )
     }
 
     /// Sends a whole request.
@@ -250,7 +288,11 @@ impl Worker {
 
     /// Answers a forwarded request from the upstream, whole.
     pub(crate) fn answer(&mut self, exchange: &mut Exchange, status: &str, body: &str) {
-        self.answer_with(exchange, &[(":status", status), ("x-envoy-upstream-service-time", "1")], body);
+        self.answer_with(
+            exchange,
+            &[(":status", status), ("x-envoy-upstream-service-time", "1")],
+            body,
+        );
     }
 
     /// As [`Worker::answer`], with these headers.
@@ -298,6 +340,9 @@ impl Sent {
 /// Serialises headers as the host does.
 pub(crate) fn map(headers: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
-    write_pairs(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())), &mut out);
+    write_pairs(
+        headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+        &mut out,
+    );
     out
 }

@@ -231,18 +231,28 @@ mod proxy {
     }
 
     const fn failed(call: &'static str, status: Status) -> HostError {
-        HostError { call, status: status as u32 }
+        HostError {
+            call,
+            status: status as u32,
+        }
     }
 
     const fn done(call: &'static str, status: u32) -> Result<(), HostError> {
-        if status == 0 { Ok(()) } else { Err(HostError { call, status }) }
+        if status == 0 {
+            Ok(())
+        } else {
+            Err(HostError { call, status })
+        }
     }
 
     impl SharedData for Proxy {
         fn shared(&self, key: &str) -> Result<Shared, HostError> {
             let (value, number) =
                 hostcalls::get_shared_data(key).map_err(|status| failed("get_shared_data", status))?;
-            Ok(Shared { value: value.unwrap_or_default(), number })
+            Ok(Shared {
+                value: value.unwrap_or_default(),
+                number,
+            })
         }
 
         fn set_shared(&self, key: &str, value: &[u8]) -> Result<(), HostError> {
@@ -267,7 +277,11 @@ mod proxy {
             unsafe {
                 let status = proxy_get_header_map_pairs(map(side), &raw mut data, &raw mut size);
                 done("get_header_map_pairs", status)?;
-                Ok(if data.is_null() { Vec::new() } else { Vec::from_raw_parts(data, size, size) })
+                Ok(if data.is_null() {
+                    Vec::new()
+                } else {
+                    Vec::from_raw_parts(data, size, size)
+                })
             }
         }
 
@@ -286,7 +300,8 @@ mod proxy {
                 Side::Request => BufferType::HttpRequestBody,
                 Side::Response => BufferType::HttpResponseBody,
             };
-            let bytes = hostcalls::get_buffer(buffer, start, len).map_err(|status| failed("get_buffer_bytes", status))?;
+            let bytes =
+                hostcalls::get_buffer(buffer, start, len).map_err(|status| failed("get_buffer_bytes", status))?;
             match bytes {
                 Some(bytes) if bytes.len() == len => Ok(bytes),
                 // A fingerprint or a record of half a body would be worse than none.
@@ -363,7 +378,10 @@ mod proxy {
             MonoMillis(self.micros() / 1000)
         }
 
-        #[expect(unsafe_code, reason = "std's Instant hides its zero, and workers compare absolute times")]
+        #[expect(
+            unsafe_code,
+            reason = "std's Instant hides its zero, and workers compare absolute times"
+        )]
         fn micros(&self) -> u64 {
             const MONOTONIC: u32 = 1;
             let mut nanos = 0;
@@ -373,19 +391,25 @@ mod proxy {
         }
 
         fn wall_seconds(&self) -> u64 {
-            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+            SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs())
         }
 
         fn random(&self) -> Result<[u8; 64], HostError> {
             let mut bytes = [0; 64];
             match getrandom::fill(&mut bytes) {
                 Ok(()) => Ok(bytes),
-                Err(_) => Err(HostError { call: "random_get", status: 1 }),
+                Err(_) => Err(HostError {
+                    call: "random_get",
+                    status: 1,
+                }),
             }
         }
 
         fn tick_every(&self, period: Millis) -> Result<(), HostError> {
-            hostcalls::set_tick_period(Duration::from_millis(period.0)).map_err(|status| failed("set_tick_period", status))
+            hostcalls::set_tick_period(Duration::from_millis(period.0))
+                .map_err(|status| failed("set_tick_period", status))
         }
     }
 }

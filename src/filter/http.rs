@@ -50,7 +50,11 @@ impl Exchange {
     /// Begins an exchange; without a root's document nothing is done with it.
     #[must_use]
     pub const fn new(root: Option<Rc<Root>>, id: u32) -> Self {
-        Self { root, id, stage: Stage::Passing }
+        Self {
+            root,
+            id,
+            stage: Stage::Passing,
+        }
     }
 
     /// Decides about a request by its head.
@@ -119,7 +123,11 @@ impl Exchange {
         if keyed.anonymous {
             vm.metrics.count(Count::Anonymous);
         }
-        let began = vm.metrics.pending(Count::Miss).is_multiple_of(TIMED_ONE_IN).then(|| host.micros());
+        let began = vm
+            .metrics
+            .pending(Count::Miss)
+            .is_multiple_of(TIMED_ONE_IN)
+            .then(|| host.micros());
         match claims::arrive(host, vm, &keyed, policy, &root.document.store) {
             Ok(Meeting::Owner(place)) => {
                 for name in request.forbidden() {
@@ -187,7 +195,8 @@ impl Exchange {
 
     fn settle(&mut self, host: &impl Host, vm: &mut Vm) {
         vm.parked.remove(&self.id);
-        if let (Stage::Duplicate(duplicate), Some(root)) = (std::mem::replace(&mut self.stage, Stage::Replied), &self.root)
+        if let (Stage::Duplicate(duplicate), Some(root)) =
+            (std::mem::replace(&mut self.stage, Stage::Replied), &self.root)
         {
             duplicate.settle(host, vm, root);
         }

@@ -60,7 +60,10 @@ impl Metadata {
         let bytes = host.property(&ALL).ok().flatten().unwrap_or_default();
         let value = ours(&bytes).ok_or(BadMetadata)?;
         let overrides = Overrides::read(&value).map_err(|errors| {
-            host.log(Level::Error, &format!("reprise: route metadata (filter_metadata.reprise): {errors}"));
+            host.log(
+                Level::Error,
+                &format!("reprise: route metadata (filter_metadata.reprise): {errors}"),
+            );
             BadMetadata
         })?;
         let id = match self.read.iter().position(|each| *each == overrides) {
@@ -82,8 +85,11 @@ fn ours(bytes: &[u8]) -> Option<Value> {
 
 fn object(fields: Struct, depth: u8) -> Option<Value> {
     let depth = depth.checked_sub(1)?;
-    let members: Option<Map<_, _>> =
-        fields.fields.into_iter().map(|(name, each)| Some((name, value(each, depth)?))).collect();
+    let members: Option<Map<_, _>> = fields
+        .fields
+        .into_iter()
+        .map(|(name, each)| Some((name, value(each, depth)?)))
+        .collect();
     members.map(Value::Object)
 }
 

@@ -135,7 +135,12 @@ impl Metrics {
             meter.record(ids.added, micros)?;
         }
         if let Some(gauges) = gauges {
-            let values = [gauges.keys_live, gauges.ways_free, gauges.record_bytes, gauges.store_started];
+            let values = [
+                gauges.keys_live,
+                gauges.ways_free,
+                gauges.record_bytes,
+                gauges.store_started,
+            ];
             for (id, value) in ids.gauges.iter().zip(values) {
                 meter.record(*id, value)?;
             }
@@ -147,7 +152,10 @@ impl Metrics {
 
 impl Ids {
     fn define(meter: &impl Meter) -> Result<Self, HostError> {
-        let counters = NAMES.iter().map(|name| meter.metric(MetricKind::Counter, name)).collect::<Result<_, _>>()?;
+        let counters = NAMES
+            .iter()
+            .map(|name| meter.metric(MetricKind::Counter, name))
+            .collect::<Result<_, _>>()?;
         let gauge = |name| meter.metric(MetricKind::Gauge, name);
         let gauges = [
             gauge("reprise_keys_live")?,
@@ -156,6 +164,10 @@ impl Ids {
             gauge("reprise_store_started")?,
         ];
         let added = meter.metric(MetricKind::Histogram, "reprise_added_microseconds")?;
-        Ok(Self { counters, gauges, added })
+        Ok(Self {
+            counters,
+            gauges,
+            added,
+        })
     }
 }

@@ -42,7 +42,11 @@ impl Owner {
             policy,
             body: BodyHash::default(),
             body_is_whole: true,
-            ending: Ending { request_ended: ended, response: None, response_ended: false },
+            ending: Ending {
+                request_ended: ended,
+                response: None,
+                response_ended: false,
+            },
             event_stream: false,
             map: Vec::new(),
             copy: Vec::new(),
@@ -70,7 +74,10 @@ impl Owner {
             return;
         };
         let seen = Seen::read(&map, limits);
-        for name in Pairs::new(&map).map(|(name, _)| name).filter(|name| name.starts_with(b"reprise-")) {
+        for name in Pairs::new(&map)
+            .map(|(name, _)| name)
+            .filter(|name| name.starts_with(b"reprise-"))
+        {
             let _stays = host.remove_header(Side::Response, name);
         }
         if seen.attempts > 1 {
@@ -79,7 +86,13 @@ impl Owner {
         let origin = if seen.has_service_time {
             Origin::Upstream
         } else {
-            origin(&host.property(&["response", "code_details"]).ok().flatten().unwrap_or_default())
+            origin(
+                &host
+                    .property(&["response", "code_details"])
+                    .ok()
+                    .flatten()
+                    .unwrap_or_default(),
+            )
         };
         self.event_stream = seen.event_stream && origin == Origin::Upstream;
         self.ending.response = Some(Response {
@@ -126,7 +139,11 @@ impl Owner {
 
     /// Tells whether the response would be stored if it ended now.
     fn is_wanted(&self) -> bool {
-        let ended = Ending { request_ended: true, response_ended: true, ..self.ending };
+        let ended = Ending {
+            request_ended: true,
+            response_ended: true,
+            ..self.ending
+        };
         judge(&ended, &self.policy) == Outcome::Store
     }
 
@@ -154,7 +171,10 @@ impl Owner {
             Outcome::Store => self.policy.retain,
             _ => self.policy.unknown_retain,
         });
-        let record = vm.store.as_ref().and_then(|store| self.record(outcome, expiry, &store.secrets));
+        let record = vm
+            .store
+            .as_ref()
+            .and_then(|store| self.record(outcome, expiry, &store.secrets));
         let finish = match outcome {
             Outcome::Release | Outcome::ReleaseIfOnlyAttempt => Finish::Release,
             Outcome::Store => Finish::End(End::Done, expiry, record.as_deref()),
@@ -162,14 +182,15 @@ impl Owner {
             Outcome::Unknown => Finish::End(End::Unknown, expiry, record.as_deref()),
         };
         let written = claims::finish(host, vm, &self.place, &finish, limits);
-        vm.metrics.count(match (written, outcome) {
+        let count = match (written, outcome) {
             (Ok(Effect::Keep), outcome) => ended(outcome),
             (Ok(_), _) => Count::EndStale,
             (Err(_), _) => {
                 claims::doubt(vm, &self.place, expiry);
                 Count::EndStoreError
             }
-        });
+        };
+        vm.metrics.count(count);
         self.give_back(vm);
     }
 
@@ -177,14 +198,21 @@ impl Owner {
     fn bounded(&self, outcome: Outcome, vm: &Vm, limits: &StoreLimits) -> Outcome {
         let bytes = (self.copy.len() + self.map.len()) as u64;
         let fits = vm.fill.record_bytes().saturating_add(bytes) <= limits.response_bytes_total_max;
-        if outcome == Outcome::Store && !fits { Outcome::Tombstone } else { outcome }
+        if outcome == Outcome::Store && !fits {
+            Outcome::Tombstone
+        } else {
+            outcome
+        }
     }
 
     /// Asks how often the request was sent. Before the router it was not sent at all, and nobody counts.
     fn attempts(&self, host: &impl Host) -> Option<u64> {
         let bytes = host.property(&["upstream", "request_attempt_count"]).ok()?;
         let Some(bytes) = bytes else {
-            let nothing_sent = self.ending.response.is_none_or(|response| response.origin != Origin::Upstream);
+            let nothing_sent = self
+                .ending
+                .response
+                .is_none_or(|response| response.origin != Origin::Upstream);
             return nothing_sent.then_some(0);
         };
         Some(u64::from_le_bytes(bytes.try_into().ok()?))
@@ -250,7 +278,10 @@ struct Seen {
 
 impl Seen {
     fn read(map: &[u8], limits: &StoreLimits) -> Self {
-        let mut seen = Self { keepable: true, ..Self::default() };
+        let mut seen = Self {
+            keepable: true,
+            ..Self::default()
+        };
         for (name, value) in Pairs::new(map) {
             match name {
                 b":status" => seen.status = number(value).and_then(|status| u16::try_from(status).ok()).unwrap_or(0),

@@ -41,7 +41,10 @@ impl RootContext for Plugin {
                 true
             }
             Some(Err(problems)) => {
-                Proxy.log(Level::Error, &format!("reprise: the configuration is refused\n{problems}"));
+                Proxy.log(
+                    Level::Error,
+                    &format!("reprise: the configuration is refused\n{problems}"),
+                );
                 false
             }
             None => false,
@@ -77,7 +80,10 @@ impl Context for Http {}
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _count: usize, ended: bool) -> Action {
         #[cfg(feature = "trap")]
-        trap::on_command(hostcalls::get_map_value_bytes(proxy_wasm::types::MapType::HttpRequestHeaders, trap::HEADER));
+        trap::on_command(hostcalls::get_map_value_bytes(
+            proxy_wasm::types::MapType::HttpRequestHeaders,
+            trap::HEADER,
+        ));
         action(with_vm(|vm| self.0.request_headers(&Proxy, vm, ended)))
     }
 
@@ -91,7 +97,10 @@ impl HttpContext for Http {
 
     fn on_http_response_headers(&mut self, _count: usize, ended: bool) -> Action {
         #[cfg(feature = "trap")]
-        trap::on_command(hostcalls::get_map_value_bytes(proxy_wasm::types::MapType::HttpResponseHeaders, trap::HEADER));
+        trap::on_command(hostcalls::get_map_value_bytes(
+            proxy_wasm::types::MapType::HttpResponseHeaders,
+            trap::HEADER,
+        ));
         action(with_vm(|vm| self.0.response_headers(&Proxy, vm, ended)))
     }
 

@@ -45,18 +45,25 @@ pub fn configure(host: &impl Host, vm: &mut Vm, bytes: &[u8]) -> Result<Option<R
     let Some(document) = Document::read(bytes).map_err(|errors| errors.to_string())? else {
         return Ok(None);
     };
-    vm.baptise(host).map_err(|error| format!("{} failed with status {}", error.call, error.status))?;
+    vm.baptise(host)
+        .map_err(|error| format!("{} failed with status {}", error.call, error.status))?;
     let store = Store::open(host, document.store.keys_max).map_err(|error| error.to_string())?;
     vm.store = Some(store);
     let period = Millis((document.store.lease.0 / 6).clamp(50, TICK.0));
-    host.tick_every(period).map_err(|error| format!("{} failed with status {}", error.call, error.status))?;
+    host.tick_every(period)
+        .map_err(|error| format!("{} failed with status {}", error.call, error.status))?;
     Ok(Some(Rc::new(Root::new(document))))
 }
 
 impl Root {
     fn new(document: Document) -> Self {
-        let unknown_retain = document.routes.policy(Selection::NONE, None).unknown_retain;
-        Self { document, unknown_retain, metadata: RefCell::default(), policies: RefCell::default() }
+        let unknown_retain = document.routes.defaults().unknown_retain;
+        Self {
+            document,
+            unknown_retain,
+            metadata: RefCell::default(),
+            policies: RefCell::default(),
+        }
     }
 
     /// Finds what the route of `request` asks for: its metadata over the path rules over the document's defaults.
@@ -102,7 +109,10 @@ impl Root {
         vm.ticked = Some(now);
         let limits = &self.document.store;
         if vm.lease.tick(host, now, limits.lease).is_err() {
-            host.log(Level::Warn, "reprise: the worker's lease could not be renewed; the next tick tries again");
+            host.log(
+                Level::Warn,
+                "reprise: the worker's lease could not be renewed; the next tick tries again",
+            );
         }
         claims::write_doubts(host, vm, limits);
         answer_overdue(host, vm, now, root_context);
@@ -112,7 +122,10 @@ impl Root {
         self.refresh_fill(host, vm);
         let gauges = gauges(vm);
         if vm.metrics.flush(host, gauges.as_ref()).is_err() {
-            host.log(Level::Warn, "reprise: metrics could not be written; the next tick tries again");
+            host.log(
+                Level::Warn,
+                "reprise: metrics could not be written; the next tick tries again",
+            );
         }
     }
 
@@ -124,8 +137,13 @@ impl Root {
         if usage.pass == vm.fill.usage.pass {
             return;
         }
-        let principals = self.document.store.keys_per_principal_max.and_then(|_| host.shared(store::PRINCIPALS).ok());
-        vm.fill.renew(usage, principals.map(|shared| Principals::read(shared.value)));
+        let principals = self
+            .document
+            .store
+            .keys_per_principal_max
+            .and_then(|_| host.shared(store::PRINCIPALS).ok());
+        vm.fill
+            .renew(usage, principals.map(|shared| Principals::read(shared.value)));
     }
 }
 
@@ -152,7 +170,10 @@ fn answer_overdue(host: &impl Host, vm: &mut Vm, now: MonoMillis, root_context: 
         vm.parked.remove(&id);
         parked.answered.set(true);
         vm.metrics.count(Count::HeldTooLong);
-        let problem = Problem::InFlight { status: parked.in_flight_status, retry_after_s: 1 };
+        let problem = Problem::InFlight {
+            status: parked.in_flight_status,
+            retry_after_s: 1,
+        };
         let reply = problem.reply(&parked.root.document.problem);
         if host.enter(id).is_ok() && host.respond(reply.status, &reply.pairs, &reply.body).is_err() {
             host.log(Level::Warn, "reprise: a held duplicate could not be answered");

@@ -50,10 +50,18 @@ fn a_worker_that_is_gone_leaves_an_unknown_outcome() {
         let _lost = one.post("k", "body").forwarded();
     }
     world.pass(400);
-    assert_eq!(two.post("k", "body").replied().kind(), "in-flight", "at most four thirds of a lease");
+    assert_eq!(
+        two.post("k", "body").replied().kind(),
+        "in-flight",
+        "at most four thirds of a lease"
+    );
     world.pass(1);
     assert_eq!(two.post("k", "body").replied().kind(), "outcome-unknown");
-    assert_eq!(two.post("k", "other").replied().kind(), "outcome-unknown", "nobody knows the first body");
+    assert_eq!(
+        two.post("k", "other").replied().kind(),
+        "outcome-unknown",
+        "nobody knows the first body"
+    );
 }
 
 #[test]
@@ -176,8 +184,12 @@ fn a_principal_at_its_bound_is_refused_alone() {
     let world = World::new();
     let mut one = Worker::start(&world, &small(r#""keys_per_principal_max": 3"#));
     let mut post = |who: &str, key: &str| {
-        let headers =
-            [(":method", "POST"), (":path", "/pay"), ("idempotency-key", key), ("authorization", who)];
+        let headers = [
+            (":method", "POST"),
+            (":path", "/pay"),
+            ("idempotency-key", key),
+            ("authorization", who),
+        ];
         let sent = one.send(&headers, "");
         one.tick(100);
         sent
@@ -217,7 +229,9 @@ fn workers_and_reloads_come_and_go_and_the_keys_stay_the_same() {
         worker.tick(3000);
     }
     for _ in 0..10_000 {
-        let root = root::configure(&first.host, &mut first.vm, SMALL.as_bytes()).unwrap().unwrap();
+        let root = root::configure(&first.host, &mut first.vm, SMALL.as_bytes())
+            .unwrap()
+            .unwrap();
         first.root = root;
         first.tick(25);
     }
@@ -233,7 +247,14 @@ fn the_sweep_frees_what_is_over_and_its_bytes() {
     let mut one = Worker::start(&world, SMALL);
     let mut exchange = one.post("k", "").forwarded();
     one.answer(&mut exchange, "200", "some bytes");
-    let records = || world.data.borrow().iter().filter(|(key, value)| key.starts_with("r:") && !value.0.is_empty()).count();
+    let records = || {
+        world
+            .data
+            .borrow()
+            .iter()
+            .filter(|(key, value)| key.starts_with("r:") && !value.0.is_empty())
+            .count()
+    };
     assert_eq!(records(), 1);
     one.tick(1000);
     assert_eq!(one.vm.fill.usage.live, 1);
@@ -266,7 +287,11 @@ fn an_empty_document_pins_and_writes_nothing() {
     let one = Worker::start(&world, SMALL);
     world.data.borrow_mut().clear();
     for empty in ["", "{}"] {
-        assert!(root::configure(&one.host, &mut Vm::default(), empty.as_bytes()).unwrap().is_none());
+        assert!(
+            root::configure(&one.host, &mut Vm::default(), empty.as_bytes())
+                .unwrap()
+                .is_none()
+        );
     }
     assert_eq!(world.data.borrow().len(), 0);
 }
@@ -308,7 +333,15 @@ fn headers_that_make_the_proxy_retry_are_taken_off_a_protected_request() {
     let world = World::new();
     let mut one = Worker::start(&world, SMALL);
     let keyed = [(":method", "POST"), (":path", "/"), ("idempotency-key", "k")];
-    one.send(&[&keyed[..], &[("x-envoy-retry-on", "5xx"), ("reprise-key-exists", "true")]].concat(), "").forwarded();
+    one.send(
+        &[
+            &keyed[..],
+            &[("x-envoy-retry-on", "5xx"), ("reprise-key-exists", "true")],
+        ]
+        .concat(),
+        "",
+    )
+    .forwarded();
     assert_eq!(*one.host.removed.borrow(), ["x-envoy-retry-on", "reprise-key-exists"]);
 }
 
@@ -338,8 +371,14 @@ fn route_metadata_that_do_not_parse_stop_protected_requests_alone() {
     let world = World::new();
     let mut one = Worker::start(&world, SMALL);
     let path = "xds.route_metadata.filter_metadata.reprise";
-    one.host.properties.borrow_mut().insert(path.into(), b"what the route says".to_vec());
-    one.host.properties.borrow_mut().insert("xds.route_metadata".into(), b"\xff".to_vec());
+    one.host
+        .properties
+        .borrow_mut()
+        .insert(path.into(), b"what the route says".to_vec());
+    one.host
+        .properties
+        .borrow_mut()
+        .insert("xds.route_metadata".into(), b"\xff".to_vec());
     let reply = one.post("k", "").replied();
     assert_eq!((reply.status, reply.kind()), (503, "misconfigured".to_owned()));
     one.send(&[(":method", "POST"), (":path", "/")], "").forwarded();
@@ -375,7 +414,10 @@ fn a_way_of_a_dead_worker_is_doubted_by_the_sweep_too() {
         .iter()
         .filter(|(key, _)| key.starts_with("b:"))
         .flat_map(|(_, (value, _))| {
-            reprise_core::claim::bucket::Bucket::read(value.clone()).unwrap().ways().collect::<Vec<_>>()
+            reprise_core::claim::bucket::Bucket::read(value.clone())
+                .unwrap()
+                .ways()
+                .collect::<Vec<_>>()
         })
         .filter(|(_, way)| way.state != State::Free)
         .map(|(_, way)| way.state)

@@ -36,7 +36,11 @@ impl Lease {
         }
         Ok(self.held.map(|held| {
             self.seq = self.seq.wrapping_add(1);
-            Fence { slot: held.at, epoch: held.epoch, seq: self.seq }
+            Fence {
+                slot: held.at,
+                epoch: held.epoch,
+                seq: self.seq,
+            }
         }))
     }
 
@@ -54,7 +58,9 @@ impl Lease {
         if self.held.is_some_and(|held| held.lease_end <= now) {
             self.renew(host, now, lease)?;
         }
-        Ok(self.held.is_some_and(|held| held.at == fence.slot && held.epoch == fence.epoch))
+        Ok(self
+            .held
+            .is_some_and(|held| held.at == fence.slot && held.epoch == fence.epoch))
     }
 
     /// Tells whether the holder of `fence` lives; where the copy says dead, the table itself is asked.
@@ -114,6 +120,9 @@ impl Lease {
                 return Ok(Some(held));
             }
         }
-        Err(HostError { call: "replace worker slot", status: 0 })
+        Err(HostError {
+            call: "replace worker slot",
+            status: 0,
+        })
     }
 }

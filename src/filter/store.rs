@@ -61,7 +61,10 @@ impl std::fmt::Display for OpenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Host(HostError { call, status }) => {
-                write!(f, "the store of keys cannot be opened: {call} failed with status {status}")
+                write!(
+                    f,
+                    "the store of keys cannot be opened: {call} failed with status {status}"
+                )
             }
             Self::OtherGeometry { is, wanted } => write!(
                 f,
@@ -69,7 +72,10 @@ impl std::fmt::Display for OpenError {
                  restart the proxy to change it, because no key could be found again"
             ),
             Self::Foreign { key } => {
-                write!(f, "shared data `{key}` was not written by this version; give the plugin a vm_id of its own")
+                write!(
+                    f,
+                    "shared data `{key}` was not written by this version; give the plugin a vm_id of its own"
+                )
             }
         }
     }
@@ -90,11 +96,18 @@ impl Store {
             None => Self::make(host, &wanted)?,
         };
         if geometry.buckets != wanted.buckets {
-            return Err(OpenError::OtherGeometry { is: geometry.keys_max(), wanted: wanted.keys_max() });
+            return Err(OpenError::OtherGeometry {
+                is: geometry.keys_max(),
+                wanted: wanted.keys_max(),
+            });
         }
         let secrets = Secrets::read(&host.shared(SECRETS)?.value).ok_or(OpenError::Foreign { key: SECRETS })?;
         let age_s = host.now().since(geometry.started).0 / 1000;
-        Ok(Self { geometry, secrets, started_wall: host.wall_seconds().saturating_sub(age_s) })
+        Ok(Self {
+            geometry,
+            secrets,
+            started_wall: host.wall_seconds().saturating_sub(age_s),
+        })
     }
 
     fn geometry(host: &impl SharedData) -> Result<Geometry, OpenError> {

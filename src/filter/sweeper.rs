@@ -57,7 +57,11 @@ pub fn step(
 }
 
 fn is_sweeper(host: &impl Host, vm: &mut Vm, now: MonoMillis) -> Result<bool, StoreFailure> {
-    if vm.sweep.until.is_some_and(|until| now.plus(Millis(LEASE.0 / 2)) < until) {
+    if vm
+        .sweep
+        .until
+        .is_some_and(|until| now.plus(Millis(LEASE.0 / 2)) < until)
+    {
         return Ok(true);
     }
     let shared = host.shared(SWEEPER)?;
@@ -66,7 +70,10 @@ fn is_sweeper(host: &impl Host, vm: &mut Vm, now: MonoMillis) -> Result<bool, St
         None => true,
         Some(sweeper) => sweeper.who == vm.who || sweeper.until.plus(deference) < now,
     };
-    let lease = Sweeper { who: vm.who, until: now.plus(LEASE) };
+    let lease = Sweeper {
+        who: vm.who,
+        until: now.plus(LEASE),
+    };
     let won = free && host.replace_shared(SWEEPER, &lease.write(), shared.number.ok_or(StoreFailure)?)?;
     vm.sweep.until = won.then_some(lease.until);
     Ok(won)
@@ -93,7 +100,10 @@ fn bucket(
         };
         vm.sweep.usage.count(&next, bytes);
         if next.state != State::Free && limits.keys_per_principal_max.is_some() {
-            vm.sweep.principals.get_or_insert_with(|| Principals::read(Vec::new())).add(next.principal_row);
+            vm.sweep
+                .principals
+                .get_or_insert_with(|| Principals::read(Vec::new()))
+                .add(next.principal_row);
         }
         if next != way {
             bucket.put(at, &next);
@@ -116,7 +126,11 @@ fn swept(
     let holder_lives = way.state == State::Running && vm.lease.lives(host, &way.fence, now)?;
     let over = way.age(now) == Age::Over;
     let unknown_until = now.plus(unknown_retain);
-    let (next, effect) = way.step(Event::Sweep { holder_lives, over, unknown_until });
+    let (next, effect) = way.step(Event::Sweep {
+        holder_lives,
+        over,
+        unknown_until,
+    });
     Ok(if effect == Effect::Keep { next } else { *way })
 }
 
@@ -132,11 +146,18 @@ fn wipe(host: &impl SharedData, name: &str, now: MonoMillis) -> Result<usize, St
 
 fn publish(host: &impl SharedData, vm: &mut Vm) -> Result<(), StoreFailure> {
     let shown = Usage::read(&host.shared(USAGE)?.value);
-    let usage = Usage { pass: shown.pass.max(vm.sweep.pass).wrapping_add(1), ..vm.sweep.usage };
+    let usage = Usage {
+        pass: shown.pass.max(vm.sweep.pass).wrapping_add(1),
+        ..vm.sweep.usage
+    };
     if let Some(principals) = &vm.sweep.principals {
         host.set_shared(PRINCIPALS, principals.bytes())?;
     }
     host.set_shared(USAGE, &usage.write())?;
-    vm.sweep = Sweep { until: vm.sweep.until, pass: usage.pass, ..Sweep::default() };
+    vm.sweep = Sweep {
+        until: vm.sweep.until,
+        pass: usage.pass,
+        ..Sweep::default()
+    };
     Ok(())
 }

@@ -1,0 +1,210 @@
+//! Every field of the document: the tables.
+
+use super::kind::{
+    AnswerStatus, HeaderName, HostText, MethodNames, PrincipalSources, ProtectedMethods, ReleaseStatuses,
+    StoreStatuses, choice, in_steps, nullable, rules, text, uri, whole,
+};
+use super::table::{fields, table};
+use super::{HeaderSyntax, Methods, Mode, OnFull, OnIncomplete, OnUnknown, PrincipalSource, ReleaseOn, StatusSet};
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// A week.
+const RETAIN_S_MAX: u64 = 604_800;
+
+/// Statuses that say by default that nothing ran.
+const RELEASED: [u16; 7] = [401, 403, 407, 408, 421, 425, 429];
+
+fn released() -> ReleaseOn {
+    let statuses = RELEASED.into_iter().fold(StatusSet::NONE, StatusSet::with);
+    ReleaseOn {
+        statuses,
+        retry_after_503: true,
+    }
+}
+
+fields! {
+    /// The document.
+    pub(super) struct DocumentFields {
+        /// The version of this format; required.
+        version: u64 = whole(1..=1), 1;
+        /// Names this layer, as part of the default namespace; two layers on one path must differ.
+        name: String = text(128), "reprise".into();
+        /// How much the filter holds in memory.
+        limits: LimitFields = table::<LimitFields>(), LimitFields::default();
+        /// How problems are told to clients.
+        problem: ProblemFields = table::<ProblemFields>(), ProblemFields::default();
+        /// Where a caller's identity is read from; the first source that is present counts, later ones are never
+        /// tried. A header must be one that the connection manager removes from external clients.
+        principal: Vec<PrincipalSource> = PrincipalSources, vec![PrincipalSource::Authorization];
+        /// Idempotency keys.
+        idempotency: KeyFields = table::<KeyFields>(), KeyFields::default();
+        /// What some paths want, over the defaults above. The most specific path wins; of its rules those whose host
+        /// and methods match count field by field, the later winning.
+        rules: Vec<RuleFields> = rules(), Vec::new();
+    }
+    later {
+        replayd = {"cluster": "replayd", "wait_cluster": "replayd_wait", "timeout_ms": 500};
+        restore = {"boot_gate": false};
+        resources = [];
+        capture = {
+            "enabled": false, "methods": ["POST", "PATCH", "PUT", "DELETE"], "statuses": "all", "exclude": [],
+            "only": {"headers": {}, "content_types": [], "bytes_max": null, "latency_min_ms": null},
+            "sample": {"rate": 1.0, "by": null}, "durability": "async", "on_replayd_down": "open",
+            "body_bytes_max": 1_048_576, "labels": [],
+            "redact": {"headers": [], "query": [], "form": [], "json": [], "seal": []}
+        };
+        hooks = {"enabled": true, "on_error": "ignore", "body_bytes_max": 262_144, "hooks": []};
+        approvals = {"enabled": false, "scope": [], "rules": []};
+    }
+}
+
+/// The fields of `idempotency`: those that a route may set too, and those of the store.
+pub(super) type KeyFields = (RouteFields, StoreFields);
+
+fields! {
+    /// How much the filter holds in memory.
+    pub(super) struct LimitFields {
+        /// Bytes of copies that one worker holds at once; above it completions leave tombstones.
+        buffered_bytes_max: u64 = whole(65_536..=512 * MIB), 64 * MIB;
+    }
+    later {
+        capture_bytes_max = 16_777_216;
+        hold_bytes_max = 4_063_232;
+        waiters_max = 1000;
+        waiters_per_key_max = 64;
+    }
+}
+
+fields! {
+    /// How problems are told to clients.
+    pub(super) struct ProblemFields {
+        /// What a problem's `type` begins with.
+        base: String = uri(256), "urn:reprise:problem:".into();
+        /// The page that the `Link` header of a problem points at; null = no `Link`.
+        docs_url: Option<String> = nullable(uri(1024)), None;
+    }
+    later {
+        statuses = {};
+    }
+}
+
+fields! {
+    /// What the document, a rule and a route's metadata may say about keys.
+    pub(super) struct RouteFields {
+        /// off: keys mean nothing; optional: a key protects, a request without one passes; required: a request
+        /// without a key is refused with 400.
+        mode: Mode = choice(
+            &[("off", Mode::Off), ("optional", Mode::Optional), ("required", Mode::Required)],
+            &["manual"],
+        ), Mode::Optional;
+        /// The methods that a key protects, in upper case, or unsafe for all but GET, HEAD, OPTIONS and TRACE.
+        methods: Methods = ProtectedMethods, Methods::Listed(vec!["PATCH".into(), "POST".into()]);
+        /// The header that carries the key.
+        header: String = HeaderName, "idempotency-key".into();
+        /// Seconds that a record lives, from completion; an answer does not extend it.
+        retain_s: u64 = whole(1..=RETAIN_S_MAX), 900;
+        /// Statuses whose response is stored: all, or a list of codes, classes (2xx) and ranges (200-207). The key is
+        /// released after any other.
+        store_on: StatusSet = StoreStatuses, StatusSet::ALL;
+        /// Statuses that say that nothing ran, so that the key is free again; wins over `store_on`. 503+retry-after is
+        /// a 503 that carries Retry-After.
+        release_on: ReleaseOn = ReleaseStatuses, released();
+        /// What a repeat meets after an unknown outcome. hold: 409 until the record's time is over; release: it runs.
+        on_unknown: OnUnknown = choice(&[("hold", OnUnknown::Hold), ("release", OnUnknown::Release)], &[]),
+            OnUnknown::Hold;
+        /// What becomes of a key whose request's body never ended and that got no response.
+        on_incomplete: OnIncomplete = choice(
+            &[("release", OnIncomplete::Release), ("unknown", OnIncomplete::Unknown)],
+            &[],
+        ), OnIncomplete::Release;
+        /// The status of an answer: original, or a code that every answer gets.
+        answer_status: Option<u16> = AnswerStatus, None;
+        /// The status that tells a duplicate that the first request still runs.
+        in_flight_status: u64 = whole(400..=599), 409;
+    }
+    later {
+        header_aliases = [];
+        scope = "principal";
+        encoder = "standard";
+        fingerprint = "raw";
+        fields = [];
+        json_bytes_max = 262_144;
+        store = "shared_data";
+        in_flight = "conflict";
+        max_wait_ms = 10_000;
+        execution = "inline";
+        detached_cluster = null;
+        on_replayd_down = "closed";
+        anonymous = "share";
+    }
+}
+
+fields! {
+    /// What only the document says about keys.
+    pub(super) struct StoreFields {
+        /// any: a structured-field string and a bare token are the same key; structured: a bare token is refused.
+        header_syntax: HeaderSyntax = choice(
+            &[("any", HeaderSyntax::Any), ("structured", HeaderSyntax::Structured)],
+            &[],
+        ), HeaderSyntax::Any;
+        /// Keys of one namespace never meet those of another; null = the document's name and the request's host.
+        namespace: Option<String> = nullable(text(256)), None;
+        /// Keys that the store can hold.
+        keys_max: u64 = in_steps(32, 32..=16_777_216), 262_144;
+        /// Keys that one principal may hold; null = no bound.
+        keys_per_principal_max: Option<u64> = nullable(whole(1..=16_777_216)), None;
+        /// New keys a second that the store must carry; the document is refused if it cannot. null = not checked.
+        expect_keys_per_s: Option<u64> = nullable(whole(1..=10_000_000)), None;
+        /// Seconds that unknown outcomes and tombstones live; null = `retain_s` (the route's, where it has one).
+        unknown_retain_s: Option<u64> = nullable(whole(1..=RETAIN_S_MAX)), None;
+        /// What a new key meets in a full bucket. refuse: 503; evict: the bucket's oldest done record goes.
+        on_full: OnFull = choice(&[("refuse", OnFull::Refuse), ("evict", OnFull::Evict)], &[]), OnFull::Refuse;
+        /// Milliseconds that a worker's claims live without being renewed.
+        lease_ms: u64 = whole(300..=600_000), 15_000;
+        /// Largest stored response body, in bytes; a larger one leaves a tombstone.
+        response_bytes_max: u64 = whole(1..=MIB), 65_536;
+        /// Largest sum of stored responses, in bytes; above it completions leave tombstones.
+        response_bytes_total_max: u64 = whole(1..=16 * GIB), 256 * MIB;
+    }
+    later {
+        preset = null;
+        retain_max_s = 604_800;
+    }
+}
+
+fields! {
+    /// What some paths want.
+    pub(super) struct RuleFields {
+        /// The requests that the rule is about.
+        r#match: MatchFields = table::<MatchFields>(), MatchFields::default();
+        /// What they want of keys.
+        idempotency: RouteFields = table::<RouteFields>(), RouteFields::default();
+    }
+    later {}
+}
+
+fields! {
+    /// The requests that a rule is about.
+    pub(super) struct MatchFields {
+        /// Methods in upper case; all if not given.
+        methods: Option<Vec<String>> = nullable(MethodNames), None;
+        /// A host (any port unless one is given), *.example.com for all names below one, or * for all.
+        host: String = HostText, "*".into();
+        /// A template: /v1/orders, /v1/orders/{id}, /v1/{*rest}, or * for every path that no other template matches.
+        path: String = text(1024), "*".into();
+    }
+    later {}
+}
+
+fields! {
+    /// What a route's metadata may say.
+    pub(super) struct MetadataFields {
+        /// What the route wants of keys.
+        idempotency: RouteFields = table::<RouteFields>(), RouteFields::default();
+    }
+    later {}
+}

@@ -1,0 +1,147 @@
+//! What a route's own metadata says, over rules and defaults.
+
+use super::error::{Place, Problems};
+use super::fields::{MetadataFields, RouteFields};
+use super::kind::Kind;
+use super::read::status;
+use super::table::{Table, table};
+use super::{ConfigErrors, Mode, Policy};
+use crate::time::Millis;
+use serde_json::Value;
+
+/// What a route's metadata (`filter_metadata.reprise`) says, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Overrides(RouteFields);
+
+impl Overrides {
+    /// Reads a route's metadata.
+    ///
+    /// Shape: `{idempotency: {mode, methods, header, retain_s, store_on, release_on, on_unknown, on_incomplete,
+    /// answer_status, in_flight_status}}`, each of them optional.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigErrors`] with everything that is wrong.
+    pub fn read(value: &Value) -> Result<Self, ConfigErrors> {
+        let mut problems = Problems::default();
+        let fields = table::<MetadataFields>()
+            .read(value, &Place::Root, &mut problems)
+            .unwrap_or_default()
+            .idempotency();
+        check_off(
+            &fields,
+            &RouteFields::default(),
+            &Place::Root.field("idempotency"),
+            &mut problems,
+        );
+        problems.or(Self(fields))
+    }
+
+    /// Tells the mode that the metadata asks for, if it does.
+    #[must_use]
+    pub const fn mode(&self) -> Option<Mode> {
+        self.0.mode
+    }
+
+    pub(super) fn apply(&self, policy: &mut Policy) {
+        self.0.apply(policy);
+    }
+}
+
+/// Checks that nothing else is asked for where `mode` is off; repeating what counts anyway is no contradiction.
+pub(super) fn check_off(fields: &RouteFields, defaults: &RouteFields, place: &Place<'_>, problems: &mut Problems) {
+    if fields.mode != Some(Mode::Off) {
+        return;
+    }
+    let others = RouteFields {
+        mode: None,
+        ..fields.clone()
+    };
+    for name in others.contradictions(&defaults.filled()) {
+        problems.add(&place.field(name), "contradicts mode: off beside it");
+    }
+}
+
+/// Puts `value` in the place of what counted so far, if it is given.
+fn put<T: Clone>(place: &mut T, value: Option<&T>) {
+    if let Some(value) = value {
+        place.clone_from(value);
+    }
+}
+
+impl RouteFields {
+    /// Lays what is written here over `policy`.
+    pub(super) fn apply(&self, policy: &mut Policy) {
+        put(&mut policy.mode, self.mode.as_ref());
+        put(&mut policy.methods, self.methods.as_ref());
+        put(&mut policy.header, self.header.as_ref());
+        put(&mut policy.retain, self.retain_s.map(Millis::from_seconds).as_ref());
+        put(&mut policy.store_on, self.store_on.as_ref());
+        put(&mut policy.release_on, self.release_on.as_ref());
+        put(&mut policy.on_unknown, self.on_unknown.as_ref());
+        put(&mut policy.on_incomplete, self.on_incomplete.as_ref());
+        put(&mut policy.answer_status, self.answer_status.as_ref());
+        put(&mut policy.in_flight_status, self.in_flight_status.map(status).as_ref());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::{String, ToString};
+    use serde_json::json;
+
+    fn read(idempotency: &Value) -> Result<Overrides, String> {
+        Overrides::read(&json!({"idempotency": idempotency})).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn a_mode_is_read() {
+        assert_eq!(read(&json!({"mode": "required"})).unwrap().mode(), Some(Mode::Required));
+        assert_eq!(Overrides::read(&json!({})).unwrap().mode(), None);
+    }
+
+    #[test]
+    fn fields_that_are_not_a_routes_are_refused() {
+        let text = read(&json!({"keys_max": 64})).unwrap_err();
+        assert!(
+            text.starts_with("idempotency.keys_max: is not known; allowed: mode, methods, header,"),
+            "{text}"
+        );
+        let text = Overrides::read(&json!({"name": "x"})).unwrap_err().to_string();
+        assert_eq!(text, "name: is not known; allowed: idempotency");
+    }
+
+    /// Case T12.
+    #[test]
+    fn off_with_another_field_is_refused() {
+        let text = read(&json!({"mode": "off", "retain_s": 60})).unwrap_err();
+        assert_eq!(text, "idempotency.retain_s: contradicts mode: off beside it");
+    }
+
+    /// Case T12.
+    #[test]
+    fn off_beside_a_repeated_default_is_accepted() {
+        assert!(read(&json!({"mode": "off", "retain_s": 900, "methods": ["POST", "PATCH"]})).is_ok());
+    }
+
+    #[test]
+    fn every_field_is_applied() {
+        let all = json!({"mode": "required", "methods": "unsafe", "header": "x-key", "retain_s": 5, "store_on": [207],
+            "release_on": [], "on_unknown": "release", "on_incomplete": "unknown", "answer_status": 409, "in_flight_status": 423});
+        let before = RouteFields::default().defaults();
+        let mut after = before.clone();
+        read(&all).unwrap().apply(&mut after);
+        // What only the document says stays; everything else is another now.
+        after.header_syntax = before.header_syntax;
+        assert_eq!(
+            after,
+            Policy {
+                retain: Millis(5000),
+                unknown_retain: before.unknown_retain,
+                ..read(&all).unwrap().0.defaults()
+            }
+        );
+        assert_ne!(after.in_flight_status, before.in_flight_status);
+    }
+}

@@ -1,0 +1,485 @@
+//! Which rules are about a request, and what they and its route want together.
+
+mod host;
+mod path;
+
+use self::host::HostPattern;
+use super::error::{Place, Problems};
+use super::fields::{RouteFields, RuleFields};
+use super::overrides::check_off;
+use super::table::Table;
+use super::{Overrides, Policy};
+use crate::time::Millis;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// Most rules that one path may have: a selection has a bit for each.
+const RULES_PER_PATH_MAX: usize = 64;
+
+/// The rules of a document over its defaults.
+///
+/// The most specific path template wins: fixed segments over `{id}` over `{*rest}`, and `*` last. Of its rules those
+/// whose host and methods match count, field by field in the order of the document, the later winning; rules of less
+/// specific templates do not count then, even if none of these do.
+///
+/// A path is read as an application would: a slash at its end does not matter, `//` is `/`, `.` and `..` are resolved
+/// and needless percent-encoding is undone (`%61` is `a`; `%2F` stays). A path that is not UTF-8 meets no rule. Envoy
+/// should hand the application the same reading: `normalize_path` and `merge_slashes`.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    defaults: Policy,
+    /// How long unknown outcomes live; none = as long as the route's records.
+    unknown_retain: Option<Millis>,
+    templates: Vec<Template>,
+    router: matchit::Router<u32>,
+    /// The template `*`.
+    rest: Option<u32>,
+}
+
+/// The rules of one path template, in the order of the document.
+#[derive(Debug, Clone, PartialEq)]
+struct Template {
+    path: String,
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Rule {
+    /// Its place in the document's list.
+    at: usize,
+    host: HostPattern,
+    /// None = all.
+    methods: Option<Vec<String>>,
+    fields: RouteFields,
+}
+
+/// The rules that are about one request: small, and equal for requests that meet the same ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Selection {
+    template: u32,
+    /// One bit a rule of the template.
+    rules: u64,
+}
+
+impl Selection {
+    /// No rule.
+    pub const NONE: Self = Self { template: 0, rules: 0 };
+}
+
+impl PartialEq for Routes {
+    /// Compares what was written; the router is made from it.
+    fn eq(&self, other: &Self) -> bool {
+        let written = |routes: &Self| (routes.defaults.clone(), routes.unknown_retain, routes.templates.clone());
+        written(self) == written(other)
+    }
+}
+
+impl Routes {
+    /// Makes routes that have no rules yet.
+    ///
+    /// `unknown_retain` is how long unknown outcomes live; none = as long as the route's records.
+    #[must_use]
+    pub fn new(defaults: Policy, unknown_retain: Option<Millis>) -> Self {
+        Self {
+            defaults,
+            unknown_retain,
+            templates: Vec::new(),
+            router: matchit::Router::new(),
+            rest: None,
+        }
+    }
+
+    /// Tells whether there are no rules, so that nothing needs to be selected.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.templates.is_empty()
+    }
+
+    /// Gives what counts where neither a rule nor a route says otherwise.
+    #[must_use]
+    pub const fn defaults(&self) -> &Policy {
+        &self.defaults
+    }
+
+    /// Selects the rules that are about a request; `path` is without its query.
+    ///
+    /// Allocates nothing for a path in its plainest spelling.
+    #[must_use]
+    pub fn select(&self, method: &[u8], host: &[u8], path: &[u8]) -> Selection {
+        if self.is_empty() {
+            return Selection::NONE;
+        }
+        let Some((at, template)) = self.template(path) else {
+            return Selection::NONE;
+        };
+        let bits = core::iter::successors(Some(1_u64), |bit| bit.checked_shl(1));
+        let met = template
+            .rules
+            .iter()
+            .zip(bits)
+            .filter(|(rule, _)| rule.is_about(method, host));
+        let rules = met.fold(0, |rules, (_, bit)| rules | bit);
+        if rules == 0 {
+            Selection::NONE
+        } else {
+            Selection { template: at, rules }
+        }
+    }
+
+    fn template(&self, path: &[u8]) -> Option<(u32, &Template)> {
+        let path = path::plain(core::str::from_utf8(path).ok()?);
+        let at = self.router.at(&path).map(|found| *found.value).ok().or(self.rest)?;
+        Some((at, self.templates.get(usize::try_from(at).ok()?)?))
+    }
+
+    /// Merges what counts for a request: its route's metadata over its rules over the defaults, field by field.
+    #[must_use]
+    pub fn policy(&self, selection: Selection, overrides: Option<&Overrides>) -> Policy {
+        let mut policy = self.defaults.clone();
+        for rule in self.selected(selection) {
+            rule.fields.apply(&mut policy);
+        }
+        if let Some(overrides) = overrides {
+            overrides.apply(&mut policy);
+        }
+        policy.unknown_retain = self.unknown_retain.unwrap_or(policy.retain);
+        policy
+    }
+
+    fn selected(&self, selection: Selection) -> impl Iterator<Item = &Rule> {
+        let template = usize::try_from(selection.template)
+            .ok()
+            .and_then(|at| self.templates.get(at));
+        let rules = template.map(|template| template.rules.as_slice()).unwrap_or_default();
+        let bits = core::iter::successors(Some(1_u64), |bit| bit.checked_shl(1));
+        rules
+            .iter()
+            .zip(bits)
+            .filter(move |(_, bit)| selection.rules & bit != 0)
+            .map(|(rule, _)| rule)
+    }
+
+    /// Adds the rules of a document whose own fields are `defaults`.
+    pub(super) fn add(
+        &mut self,
+        rules: &[RuleFields],
+        defaults: &RouteFields,
+        place: &Place<'_>,
+        problems: &mut Problems,
+    ) {
+        for (at, rule) in rules.iter().enumerate() {
+            let here = place.item(at);
+            check_off(&rule.idempotency(), defaults, &here.field("idempotency"), problems);
+            if let Err(problem) = self.add_rule(at, rule) {
+                problems.add(&here.field("match").field("path"), problem);
+            }
+        }
+        self.check_contradictions(place, problems);
+        self.add_bare_prefixes();
+    }
+
+    fn add_rule(&mut self, at: usize, rule: &RuleFields) -> Result<(), String> {
+        let wanted = rule.r#match();
+        let template = path::template(&wanted.path())?;
+        let at_template = match self.templates.iter().position(|known| known.path == template) {
+            Some(known) => known,
+            None => self.add_template(template)?,
+        };
+        let rule = Rule {
+            at,
+            host: HostPattern::new(&wanted.host()),
+            methods: wanted.methods(),
+            fields: rule.idempotency(),
+        };
+        let rules = self.templates.get_mut(at_template).map(|template| &mut template.rules);
+        let rules = rules.filter(|rules| rules.len() < RULES_PER_PATH_MAX);
+        let too_many = || format!("has more than {RULES_PER_PATH_MAX} rules");
+        rules.ok_or_else(too_many)?.push(rule);
+        Ok(())
+    }
+
+    fn add_template(&mut self, path: String) -> Result<usize, String> {
+        let at = self.templates.len();
+        let number = u32::try_from(at).map_err(|error| error.to_string())?;
+        if path == path::REST {
+            self.rest = Some(number);
+        } else {
+            self.router
+                .insert(path.as_str(), number)
+                .map_err(|error| self.describe(&path, &error))?;
+        }
+        self.templates.push(Template {
+            path,
+            rules: Vec::new(),
+        });
+        Ok(at)
+    }
+
+    fn describe(&self, path: &str, error: &matchit::InsertError) -> String {
+        let matchit::InsertError::Conflict { with } = error else {
+            return format!("{path:?} is not a template: {}", error.to_string().to_lowercase());
+        };
+        let known = self.templates.iter().find(|template| template.path == *with);
+        let place = known
+            .and_then(|template| template.rules.first())
+            .map(|rule| format!(" of rules[{}]", rule.at));
+        format!(
+            "{path:?} and {with:?}{} fit the same paths; write them alike",
+            place.unwrap_or_default()
+        )
+    }
+
+    /// Notes fields that two rules with the same match give different values.
+    fn check_contradictions(&self, place: &Place<'_>, problems: &mut Problems) {
+        for template in &self.templates {
+            for (count, later) in template.rules.iter().enumerate() {
+                for earlier in template
+                    .rules
+                    .iter()
+                    .take(count)
+                    .filter(|earlier| earlier.has_match_of(later))
+                {
+                    note_contradictions(earlier, later, place, problems);
+                }
+            }
+        }
+    }
+
+    /// Lets `/v1/{*rest}` also match `/v1` itself, unless another template does.
+    fn add_bare_prefixes(&mut self) {
+        for (at, template) in self.templates.iter().enumerate() {
+            if let (Some(bare), Ok(at)) = (path::bare_prefix(&template.path), u32::try_from(at)) {
+                // An error says that the path has a template of its own, which is the more specific one.
+                drop(self.router.insert(bare, at));
+            }
+        }
+    }
+}
+
+fn note_contradictions(earlier: &Rule, later: &Rule, place: &Place<'_>, problems: &mut Problems) {
+    for name in later.fields.contradictions(&earlier.fields) {
+        let other = format!("{place}[{}].idempotency.{name}", earlier.at);
+        let here = place.item(later.at);
+        let problem = format!("contradicts {other}: both rules have the same match");
+        problems.add(&here.field("idempotency").field(name), problem);
+    }
+}
+
+impl Rule {
+    fn is_about(&self, method: &[u8], host: &[u8]) -> bool {
+        let methods = self.methods.as_ref();
+        methods.is_none_or(|methods| methods.iter().any(|name| name.as_bytes() == method)) && self.host.has(host)
+    }
+
+    fn has_match_of(&self, other: &Self) -> bool {
+        self.host == other.host && self.methods == other.methods
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Document, Mode};
+    use serde_json::{Value, json};
+
+    fn read(rules: &Value) -> Result<Routes, String> {
+        let document = Document::from_value(&json!({"version": 1, "rules": rules})).map(Option::unwrap);
+        document
+            .map(|document| document.routes)
+            .map_err(|errors| errors.to_string())
+    }
+
+    fn rule(path: &str, retain_s: u64) -> Value {
+        json!({"match": {"path": path}, "idempotency": {"retain_s": retain_s}})
+    }
+
+    /// Seconds that the rules give to a POST at `path`; 900 if none is about it.
+    fn retained(routes: &Routes, host: &str, path: &[u8]) -> u64 {
+        let selection = routes.select(b"POST", host.as_bytes(), path);
+        routes.policy(selection, None).retain.0 / 1000
+    }
+
+    #[track_caller]
+    fn check(rules: &Value, path: &str, want: u64) {
+        assert_eq!(
+            retained(&read(rules).unwrap(), "a.test", path.as_bytes()),
+            want,
+            "{path}"
+        );
+    }
+
+    #[track_caller]
+    fn refused(rules: &Value, want: &str) {
+        assert_eq!(read(rules).unwrap_err(), want);
+    }
+
+    #[test]
+    fn without_rules_nothing_is_selected() {
+        let routes = read(&json!([])).unwrap();
+        assert!(routes.is_empty());
+        assert_eq!(routes.select(b"POST", b"a", b"/"), Selection::NONE);
+    }
+
+    #[test]
+    fn the_most_specific_template_wins() {
+        let rules = json!([
+            rule("*", 1),
+            rule("/v1/{*rest}", 2),
+            rule("/v1/orders/{id}", 3),
+            rule("/v1/orders/new", 4)
+        ]);
+        for (path, want) in [
+            ("/", 1),
+            ("/v1/x/y", 2),
+            ("/v1/orders/7", 3),
+            ("/v1/orders/new", 4),
+            ("/v1/orders/7/x", 2),
+        ] {
+            check(&rules, path, want);
+        }
+    }
+
+    #[test]
+    fn a_catch_all_matches_its_bare_prefix() {
+        check(&json!([rule("/v1/{*rest}", 2)]), "/v1", 2);
+        check(&json!([rule("/v1/{*rest}", 2)]), "/v1/", 2);
+        check(&json!([rule("/{*rest}", 2)]), "/", 2);
+        check(&json!([rule("/v1/{*rest}", 2), rule("/v1", 3)]), "/v1", 3);
+    }
+
+    #[test]
+    fn another_spelling_does_not_dodge_a_rule() {
+        for path in [
+            "/v1/orders/",
+            "//v1/orders",
+            "/v1/./orders",
+            "/v1/x/../orders",
+            "/%761/orders",
+            "/v1/orders//",
+        ] {
+            check(&json!([rule("/v1/orders", 2)]), path, 2);
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf8_meets_no_rule() {
+        assert_eq!(retained(&read(&json!([rule("*", 2)])).unwrap(), "a", b"/\xff"), 900);
+    }
+
+    #[test]
+    fn rules_of_one_path_count_in_order_where_they_match() {
+        let rules = json!([
+            {"match": {"path": "/a"}, "idempotency": {"retain_s": 1, "mode": "required"}},
+            {"match": {"path": "/a", "methods": ["PUT"]}, "idempotency": {"retain_s": 2}},
+            {"match": {"path": "/a", "host": "*.b.test"}, "idempotency": {"retain_s": 3}},
+        ]);
+        let routes = read(&rules).unwrap();
+        assert_eq!(retained(&routes, "a.test", b"/a"), 1);
+        assert_eq!(retained(&routes, "x.b.test:80", b"/a"), 3);
+        let put = routes.policy(routes.select(b"PUT", b"a.test", b"/a"), None);
+        assert_eq!((put.retain, put.mode), (Millis(2000), Mode::Required));
+    }
+
+    #[test]
+    fn a_template_whose_rules_do_not_fit_selects_nothing() {
+        let rules =
+            json!([rule("*", 1), {"match": {"path": "/a", "methods": ["PUT"]}, "idempotency": {"retain_s": 2}}]);
+        check(&rules, "/a", 900);
+    }
+
+    #[test]
+    fn a_routes_metadata_goes_over_its_rules() {
+        let routes =
+            read(&json!([{"match": {"path": "/a"}, "idempotency": {"mode": "required", "retain_s": 5}}])).unwrap();
+        let overrides = Overrides::read(&json!({"idempotency": {"mode": "optional"}})).unwrap();
+        let policy = routes.policy(routes.select(b"POST", b"a", b"/a"), Some(&overrides));
+        assert_eq!((policy.mode, policy.retain), (Mode::Optional, Millis(5000)));
+    }
+
+    #[test]
+    fn unknown_outcomes_live_as_long_as_the_routes_records() {
+        let routes = read(&json!([rule("/a", 5)])).unwrap();
+        let policy = routes.policy(routes.select(b"POST", b"a", b"/a"), None);
+        assert_eq!(policy.unknown_retain, Millis(5000));
+    }
+
+    /// Case T12.
+    #[test]
+    fn rules_with_one_match_and_two_values_are_refused() {
+        let rule = |mode| json!({"match": {"path": "/a", "methods": ["POST"]}, "idempotency": {"mode": mode}});
+        let want = "rules[1].idempotency.mode: contradicts rules[0].idempotency.mode: both rules have the same match";
+        refused(&json!([rule("off"), rule("required")]), want);
+        assert!(read(&json!([rule("off"), rule("off")])).is_ok());
+    }
+
+    /// Case T12.
+    #[test]
+    fn rules_that_only_overlap_do_not_contradict() {
+        let rules = json!([rule("/a", 1), {"match": {"path": "/a", "host": "b"}, "idempotency": {"retain_s": 2}}]);
+        assert!(read(&rules).is_ok());
+    }
+
+    /// Case T12.
+    #[test]
+    fn a_rule_that_is_off_says_nothing_else() {
+        let rule = |retain_s| json!({"match": {"path": "/a"}, "idempotency": {"mode": "off", "retain_s": retain_s}});
+        refused(
+            &json!([rule(5)]),
+            "rules[0].idempotency.retain_s: contradicts mode: off beside it",
+        );
+        assert!(read(&json!([rule(900)])).is_ok());
+    }
+
+    #[test]
+    fn templates_that_fit_the_same_paths_are_refused() {
+        let want = "rules[1].match.path: \"/a/{y}\" and \"/a/{x}\" of rules[0] fit the same paths; write them alike";
+        refused(&json!([rule("/a/{x}", 1), rule("/a/{y}", 1)]), want);
+    }
+
+    #[test]
+    fn what_is_no_template_is_refused() {
+        let text = read(&json!([rule("/a/{x", 1), rule("/{*x}/b", 2), rule("a", 3)])).unwrap_err();
+        let places: Vec<&str> = text.lines().map(|line| line.split(':').next().unwrap()).collect();
+        assert_eq!(
+            places,
+            ["rules[0].match.path", "rules[1].match.path", "rules[2].match.path"],
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn one_path_has_at_most_64_rules() {
+        let rules = |count: u64| Value::from((0..count).map(|_| rule("/a", 1)).collect::<Vec<_>>());
+        assert!(read(&rules(64)).is_ok());
+        refused(&rules(65), "rules[64].match.path: has more than 64 rules");
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    #[expect(clippy::arithmetic_side_effects, reason = "the numbers of the tests are small")]
+    mod properties {
+        use super::*;
+        use proptest::prelude::*;
+
+        proptest! {
+            #[test]
+            fn any_templates_and_path_are_read_without_a_panic(
+                paths in prop::collection::vec("/[ab{}*/.]{0,8}", 0..6),
+                path in prop::collection::vec(any::<u8>(), 0..20),
+            ) {
+                let rules: Vec<Value> = paths.iter().map(|path| rule(path, 5)).collect();
+                if let Ok(routes) = read(&Value::from(rules)) {
+                    let _ = routes.select(b"POST", b"a", &path);
+                }
+            }
+
+            #[test]
+            fn the_64th_rule_is_selected_like_the_first(count in 1_u64..=64, wanted in 0_u64..64) {
+                let wanted = wanted % count;
+                let rule = |at| json!({"match": {"path": "/a", "host": format!("h{at}.test")}, "idempotency": {"retain_s": at + 1}});
+                let routes = read(&Value::from((0..count).map(rule).collect::<Vec<_>>())).unwrap();
+                prop_assert_eq!(retained(&routes, &format!("h{wanted}.test"), b"/a"), wanted + 1);
+            }
+        }
+    }
+}

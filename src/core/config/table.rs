@@ -1,0 +1,204 @@
+//! A table is the one place that names a field: its type, its bounds, its default and what it is for.
+//!
+//! Reading, defaults and the schema all come from it.
+
+use super::error::{Place, Problems, quote};
+use super::kind::Kind;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+use serde_json::{Map, Value};
+
+/// The fields of one object.
+pub(super) trait Table: Sized {
+    /// Lists the names of all fields, in the order of the table.
+    fn names() -> Vec<&'static str>;
+
+    /// Reads the fields of `object` that this table knows; the others are not looked at.
+    fn read_known(object: &Map<String, Value>, place: &Place<'_>, problems: &mut Problems) -> Self;
+
+    /// Gives the table with every field written: what was not has its default.
+    fn filled(&self) -> Self;
+
+    /// Lists the fields that are written in both and differ.
+    fn contradictions(&self, other: &Self) -> Vec<&'static str>;
+
+    /// Describes every field, by its name.
+    #[cfg(feature = "schema")]
+    fn properties() -> Map<String, Value>;
+
+    /// Describes the object.
+    #[cfg(feature = "schema")]
+    fn schema() -> Value {
+        serde_json::json!({"type": "object", "additionalProperties": false, "properties": Self::properties()})
+    }
+}
+
+/// Two tables over one object.
+impl<A: Table, B: Table> Table for (A, B) {
+    fn names() -> Vec<&'static str> {
+        let mut names = A::names();
+        names.extend(B::names());
+        names
+    }
+
+    fn read_known(object: &Map<String, Value>, place: &Place<'_>, problems: &mut Problems) -> Self {
+        (
+            A::read_known(object, place, problems),
+            B::read_known(object, place, problems),
+        )
+    }
+
+    fn filled(&self) -> Self {
+        (self.0.filled(), self.1.filled())
+    }
+
+    fn contradictions(&self, other: &Self) -> Vec<&'static str> {
+        let mut names = self.0.contradictions(&other.0);
+        names.extend(self.1.contradictions(&other.1));
+        names
+    }
+
+    #[cfg(feature = "schema")]
+    fn properties() -> Map<String, Value> {
+        let mut properties = A::properties();
+        properties.extend(B::properties());
+        properties
+    }
+}
+
+/// An object whose fields are in a table.
+pub(super) struct TableKind<T>(PhantomData<T>);
+
+/// Allows an object with the fields of `T` and no others.
+pub(super) const fn table<T>() -> TableKind<T> {
+    TableKind(PhantomData)
+}
+
+impl<T: Table> Kind for TableKind<T> {
+    type Out = T;
+
+    fn read(&self, value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<T> {
+        let Some(object) = value.as_object() else {
+            problems.add(place, format!("{} is not an object", quote(value)));
+            return None;
+        };
+        let names = T::names();
+        for name in object.keys().filter(|name| !names.contains(&name.as_str())) {
+            problems.add(
+                &place.field(name),
+                format!("is not known; allowed: {}", names.join(", ")),
+            );
+        }
+        Some(T::read_known(object, place, problems))
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema(&self) -> Value {
+        T::schema()
+    }
+
+    #[cfg(feature = "schema")]
+    fn write(&self, _out: &T) -> Option<Value> {
+        None
+    }
+}
+
+/// Takes the mark of a raw identifier off, so that a field may be called `match`.
+pub(super) fn plain(name: &'static str) -> &'static str {
+    name.strip_prefix("r#").unwrap_or(name)
+}
+
+/// Puts description and default into a field's schema.
+#[cfg(feature = "schema")]
+pub(super) fn describe<K: Kind>(kind: &K, default: &K::Out, about: &[&str]) -> Value {
+    let mut schema = kind.schema();
+    if let Some(fields) = schema.as_object_mut() {
+        let about = about.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+        fields.insert("description".into(), about.into());
+        if let Some(default) = kind.write(default) {
+            fields.insert("default".into(), default);
+        }
+    }
+    schema
+}
+
+/// Declares a table: a struct of what was written, with a method per field that falls back to its default.
+///
+/// Shape: `/// what it is for` `name: type = kind, default;`, then under `later` the fields of features that are not
+/// built yet, each with the only value that it accepts.
+macro_rules! fields {
+    (
+        $(#[doc = $doc:literal])+
+        $vis:vis struct $table:ident {
+            $( $(#[doc = $about:literal])+ $field:ident: $type:ty = $kind:expr, $default:expr; )*
+        }
+        later { $( $later:ident = $only:tt; )* }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Default, PartialEq)]
+        $vis struct $table {
+            $( $(#[doc = $about])+ $vis $field: Option<$type>, )*
+        }
+
+        impl $table {
+            $( $(#[doc = $about])+ $vis fn $field(&self) -> $type { self.$field.clone().unwrap_or_else(|| $default) } )*
+        }
+
+        impl $crate::config::table::Table for $table {
+            fn names() -> alloc::vec::Vec<&'static str> {
+                [$(stringify!($field),)* $(stringify!($later),)*].map($crate::config::table::plain).into()
+            }
+
+            fn read_known(
+                object: &serde_json::Map<alloc::string::String, serde_json::Value>,
+                place: &$crate::config::error::Place<'_>,
+                problems: &mut $crate::config::error::Problems,
+            ) -> Self {
+                $(
+                    let name = stringify!($later);
+                    if let Some(value) = object.get(name) {
+                        $crate::config::kind::later(&serde_json::json!($only), value, &place.field(name), problems);
+                    }
+                )*
+                Self { $(
+                    $field: {
+                        let name = $crate::config::table::plain(stringify!($field));
+                        let value = object.get(name);
+                        value.and_then(|value| $crate::config::kind::Kind::read(&$kind, value, &place.field(name), problems))
+                    },
+                )* }
+            }
+
+            fn filled(&self) -> Self {
+                Self { $( $field: Some(self.$field()), )* }
+            }
+
+            fn contradictions(&self, other: &Self) -> alloc::vec::Vec<&'static str> {
+                let mut names = alloc::vec::Vec::new();
+                $(
+                    if self.$field.is_some() && other.$field.is_some() && self.$field != other.$field {
+                        names.push($crate::config::table::plain(stringify!($field)));
+                    }
+                )*
+                names
+            }
+
+            #[cfg(feature = "schema")]
+            fn properties() -> serde_json::Map<alloc::string::String, serde_json::Value> {
+                let mut properties = serde_json::Map::new();
+                $( properties.insert(
+                    $crate::config::table::plain(stringify!($field)).into(),
+                    $crate::config::table::describe(&$kind, &$default, &[$($about),+]),
+                ); )*
+                $( properties.insert(
+                    stringify!($later).into(),
+                    $crate::config::kind::later_schema(&serde_json::json!($only)),
+                ); )*
+                properties
+            }
+        }
+    };
+}
+pub(super) use fields;

@@ -1,0 +1,36 @@
+//! Documents that Envoy must not take.
+
+use reprise_tests::harness::{Settings, Stack};
+use serde_json::json;
+
+#[track_caller]
+fn assert_refused(settings: Settings, words: &[&str]) {
+    let Some(verdict) = settings.validate() else { return };
+    let Err(said) = verdict else { panic!("Envoy took it") };
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+}
+
+/// Case T12.
+#[test]
+fn contradictory_rules_are_refused_at_load() {
+    let settings = Stack::builder()
+        .area("both", &json!({"mode": "off"}))
+        .area("both", &json!({"mode": "required"}));
+    assert_refused(settings, &["rules", "mode"]);
+}
+
+/// Case T85.
+#[test]
+fn a_store_too_small_for_the_expected_rate_is_refused_at_load() {
+    let document = json!({"idempotency": {"keys_max": 3200, "retain_s": 900, "expect_keys_per_s": 1000}});
+    assert_refused(Stack::builder().document(document), &["expect_keys_per_s", "1000"]);
+}
+
+#[test]
+fn the_reference_configuration_is_valid() {
+    if let Some(verdict) = Stack::builder().validate() {
+        assert_eq!(verdict, Ok(()));
+    }
+}

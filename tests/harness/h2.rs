@@ -1,0 +1,96 @@
+//! An HTTP/2 client with prior knowledge: many requests at once on one connection.
+
+use super::client::{Request, Response};
+use super::wait::within;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::{HeaderMap, body::Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// One connection.
+#[derive(Debug, Clone)]
+pub struct Http2(SendRequest<Full<Bytes>>);
+
+impl Http2 {
+    /// Connects to `to`.
+    pub async fn open(to: SocketAddr) -> Self {
+        let stream = TcpStream::connect(to)
+            .await
+            .unwrap_or_else(|error| panic!("connect to {to}: {error}"));
+        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("an HTTP/2 peer");
+        tokio::spawn(connection);
+        Self(sender)
+    }
+
+    /// Sends a request as a stream of this connection and reads its whole response.
+    pub async fn send(&self, request: &Request) -> Response {
+        let mut sender = self.0.clone();
+        let sent = within(
+            "an HTTP/2 response",
+            Duration::from_secs(30),
+            sender.send_request(translate(request)),
+        )
+        .await;
+        match sent {
+            Ok(response) => collect(response).await,
+            Err(_) => Response::default(),
+        }
+    }
+
+    /// Sends `count` copies at once.
+    pub async fn send_at_once(&self, request: &Request, count: usize) -> Vec<Response> {
+        let mut sending = tokio::task::JoinSet::new();
+        for _ in 0..count {
+            let (client, request) = (self.clone(), request.clone());
+            sending.spawn(async move { client.send(&request).await });
+        }
+        sending.join_all().await
+    }
+}
+
+fn translate(request: &Request) -> hyper::Request<Full<Bytes>> {
+    let body = Full::new(Bytes::from(request.body.clone().unwrap_or_default()));
+    let mut builder = hyper::Request::builder()
+        .method(request.method.as_str())
+        .uri(format!("http://edge.test{}", request.target));
+    for (name, value) in &request.headers {
+        builder = builder.header(name, value.as_slice());
+    }
+    builder.body(body).expect("a request that HTTP/2 can carry")
+}
+
+async fn collect(response: hyper::Response<Incoming>) -> Response {
+    let (parts, mut body) = response.into_parts();
+    let mut collected = Response {
+        status: parts.status.as_u16(),
+        headers: pairs(&parts.headers),
+        ..Response::default()
+    };
+    loop {
+        match body.frame().await {
+            None => break collected.complete = true,
+            Some(Err(_)) => break,
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(piece) => collected.body.extend_from_slice(&piece),
+                Err(frame) => collected
+                    .trailers
+                    .extend(frame.trailers_ref().map(pairs).unwrap_or_default()),
+            },
+        }
+    }
+    collected
+}
+
+fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
+        .collect()
+}

@@ -1,0 +1,388 @@
+//! A running stack: Envoy with the filter, the demo upstream, and what a test asks of them.
+
+use super::client::Request;
+use super::folder;
+use super::h2::Http2;
+use super::log::Complaints;
+use super::process::{Process, envoy_binary, skip, target};
+use super::settings::{Ports, Settings, document_in, merge};
+use super::stats::Stats;
+use super::wait::eventually;
+use crate::upstream::{Execution, Upstream};
+use serde_json::{Value, json};
+use std::fs;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// How long Envoy may take to start.
+const START: Duration = Duration::from_secs(30);
+
+/// Envoy, the upstream behind it, and what else one test needs. All of it ends when this is dropped.
+#[derive(Debug)]
+pub struct Stack {
+    edge: SocketAddr,
+    admin: Option<SocketAddr>,
+    upstream: UpstreamControl,
+    own: Option<Own>,
+}
+
+/// What belongs to a stack that was started here.
+#[derive(Debug)]
+struct Own {
+    envoy: Process,
+    _replayd: Option<Process>,
+    _upstream: Upstream,
+    folder: PathBuf,
+    complaints: Complaints,
+}
+
+impl Stack {
+    /// Begins a stack that differs from the reference configuration.
+    #[must_use]
+    pub fn builder() -> Settings {
+        Settings::default()
+    }
+
+    /// Starts the reference configuration as it is, or takes the stack that `REPRISE_STACK_URL` and `REPRISE_UPSTREAM_URL` name.
+    pub async fn start() -> Option<Self> {
+        match (address_in("REPRISE_STACK_URL"), address_in("REPRISE_UPSTREAM_URL")) {
+            (Some(edge), Some(upstream)) => {
+                let admin = address_in("REPRISE_ADMIN_URL");
+                Some(Self {
+                    edge,
+                    admin,
+                    upstream: UpstreamControl(upstream),
+                    own: None,
+                })
+            }
+            _ => Self::builder().start().await,
+        }
+    }
+
+    pub(super) async fn start_with(mut settings: Settings) -> Option<Self> {
+        let Some(binary) = envoy_binary() else {
+            skip("envoy", "no Envoy; scripts/envoy.sh gets one");
+            return None;
+        };
+        let Some(wasm) = settings.wasm.file() else {
+            skip("envoy", "no built filter; scripts/build-filter.sh builds it");
+            return None;
+        };
+        let folder = folder::make(&wasm);
+        let upstream = Upstream::start();
+        let ports = Ports::random(upstream.address().port());
+        let replayd = start_replayd(&settings, &folder, ports).await;
+        let mut bootstrap = settings.bootstrap(ports);
+        for (name, content) in &settings.files {
+            fs::write(folder.join(name), content.to_string()).expect("a file of resources");
+        }
+        if settings.lds {
+            move_listeners(&mut bootstrap, &folder);
+        }
+        fs::write(folder.join("envoy.json"), bootstrap.to_string()).expect("the configuration is written");
+        let mut envoy = start_envoy(&binary, &folder, &settings);
+        let admin = ([127, 0, 0, 1], ports.admin).into();
+        ready(admin, &mut envoy, &folder).await;
+        let complaints = Complaints::new(std::mem::take(&mut settings.allowed));
+        Some(Self {
+            edge: ([127, 0, 0, 1], ports.listener).into(),
+            admin: Some(admin),
+            upstream: UpstreamControl(upstream.address()),
+            own: Some(Own {
+                envoy,
+                _replayd: replayd,
+                _upstream: upstream,
+                folder,
+                complaints,
+            }),
+        })
+    }
+
+    /// Begins a request to Envoy.
+    #[must_use]
+    pub fn request(&self, method: &str, target: &str) -> Request {
+        Request::new(self.edge, method, target)
+    }
+
+    /// Begins a POST to Envoy.
+    #[must_use]
+    pub fn post(&self, target: &str) -> Request {
+        self.request("POST", target)
+    }
+
+    /// Counts the executions of a request's target.
+    pub async fn runs(&self, request: &Request) -> usize {
+        self.upstream.executions(request.target()).await
+    }
+
+    /// Opens an HTTP/2 connection to Envoy.
+    pub async fn http2(&self) -> Http2 {
+        Http2::open(self.edge).await
+    }
+
+    /// Tells where Envoy listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.edge
+    }
+
+    /// Gives the upstream's own view.
+    #[must_use]
+    pub const fn upstream(&self) -> &UpstreamControl {
+        &self.upstream
+    }
+
+    /// Reads Envoy's statistics as they are now; the filter writes its own a quarter of a second late.
+    pub async fn stats(&self) -> Stats {
+        Stats::parse(&self.admin("GET", "/stats/prometheus").await)
+    }
+
+    /// Asks Envoy's admin interface.
+    pub async fn admin(&self, method: &str, target: &str) -> String {
+        let admin = self.admin.expect("the stack's admin address is known");
+        Request::new(admin, method, target).send().await.text()
+    }
+
+    /// Gives Envoy's process.
+    #[must_use]
+    pub fn envoy(&mut self) -> &mut Process {
+        &mut self.own.as_mut().expect("a stack of this test's own").envoy
+    }
+
+    /// Reads Envoy's log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let own = self.own.as_ref().expect("a stack of this test's own");
+        String::from_utf8_lossy(&fs::read(own.folder.join("envoy.log")).unwrap_or_default()).into_owned()
+    }
+
+    /// Changes the filter's document in a running Envoy; needs [`Settings::lds`]. Gives whether Envoy took it.
+    pub async fn reload(&self, change: Value) -> bool {
+        let before = self.listener_updates().await;
+        let mut resources = read_json(&self.file("lds.json"));
+        let manager = &mut resources["resources"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+        merge(document_in(manager), change);
+        self.replace("lds.json", &resources);
+        eventually("Envoy has judged the new listener", START, || async {
+            let now = self.listener_updates().await;
+            if now == before {
+                Err("not yet".to_owned())
+            } else {
+                Ok(now.0 > before.0)
+            }
+        })
+        .await
+    }
+
+    async fn listener_updates(&self) -> (u64, u64) {
+        let text = self.admin("GET", "/stats?filter=listener_manager.lds.update").await;
+        let read = |name: &str| {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            line.and_then(|value| value.parse().ok()).unwrap_or_default()
+        };
+        (
+            read("listener_manager.lds.update_success"),
+            read("listener_manager.lds.update_rejected"),
+        )
+    }
+
+    /// Replaces a file of resources in one step, as Envoy wants it.
+    pub fn replace(&self, name: &str, content: &Value) {
+        let next = self.file(&format!("{name}.next"));
+        fs::write(&next, content.to_string()).expect("the new file is written");
+        fs::rename(next, self.file(name)).expect("the new file is moved");
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.own.as_ref().expect("a stack of this test's own").folder.join(name)
+    }
+
+    /// Fails if Envoy's log complains of something that no setting allows. Each complaint is told once.
+    #[track_caller]
+    pub fn check_log(&self) {
+        let Some(own) = &self.own else { return };
+        let log = own.folder.join("envoy.log");
+        let fresh = own.complaints.fresh(&log);
+        assert!(
+            fresh.is_empty(),
+            "Envoy complains, see {}:\n{}",
+            log.display(),
+            fresh.join("\n")
+        );
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let failed = std::thread::panicking();
+        let Some(own) = &mut self.own else { return };
+        own.envoy.kill();
+        if failed {
+            println!("logs are in {}", own.folder.display());
+            return;
+        }
+        self.check_log();
+        if let Some(own) = &self.own {
+            let _ = fs::remove_dir_all(&own.folder);
+        }
+    }
+}
+
+/// What a test asks the demo upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct UpstreamControl(SocketAddr);
+
+impl UpstreamControl {
+    /// Tells where the upstream listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.0
+    }
+
+    /// Gives all requests to `target` (with its query), whole or broken off, in order.
+    pub async fn seen(&self, target: &str) -> Vec<Execution> {
+        let log = Request::new(self.0, "GET", "/_log").send().await.body;
+        let log: Vec<Execution> = serde_json::from_slice(&log).expect("the upstream's log");
+        log.into_iter().filter(|seen| seen.target == target).collect()
+    }
+
+    /// Counts the executions of `target`.
+    pub async fn executions(&self, target: &str) -> usize {
+        self.seen(target).await.iter().filter(|seen| seen.ended).count()
+    }
+
+    /// Lets those go who wait at the gate, and all who come to it.
+    pub async fn open(&self, gate: &str) {
+        Request::new(self.0, "POST", &format!("/_gate/{gate}")).send().await;
+    }
+
+    /// Waits until `count` requests wait at the gate.
+    pub async fn held(&self, gate: &str, count: u64) {
+        eventually(
+            &format!("{count} requests wait at {gate}"),
+            Duration::from_secs(10),
+            || async {
+                let waiting = Request::new(self.0, "GET", &format!("/_gate/{gate}"))
+                    .send()
+                    .await
+                    .json()["waiting"]
+                    .clone();
+                if waiting == count {
+                    Ok(())
+                } else {
+                    Err(format!("{waiting} wait"))
+                }
+            },
+        )
+        .await;
+    }
+}
+
+fn address_in(variable: &str) -> Option<SocketAddr> {
+    let url = std::env::var(variable).ok()?;
+    let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    address
+        .to_socket_addrs()
+        .unwrap_or_else(|error| panic!("{variable}: {address}: {error}"))
+        .next()
+}
+
+fn read_json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).expect("a file of resources")).expect("the file is JSON")
+}
+
+fn move_listeners(bootstrap: &mut Value, folder: &Path) {
+    let mut listeners = bootstrap["static_resources"]["listeners"].take();
+    for listener in listeners.as_array_mut().expect("the reference has listeners") {
+        listener["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
+    }
+    let lds = folder.join("lds.json");
+    fs::write(&lds, json!({"resources": listeners}).to_string()).expect("the listeners are written");
+    bootstrap["static_resources"]["listeners"] = json!([]);
+    bootstrap["dynamic_resources"] = json!({"lds_config": {"path_config_source": {"path": lds}}});
+}
+
+fn start_envoy(binary: &Path, folder: &Path, settings: &Settings) -> Process {
+    let log = fs::File::create(folder.join("envoy.log")).expect("a log for Envoy");
+    let prepare = |command: &mut Command| {
+        command.args([
+            "-c",
+            "envoy.json",
+            "-l",
+            "warning",
+            "--concurrency",
+            &settings.workers.to_string(),
+        ]);
+        command.args([
+            "--disable-hot-restart",
+            "--drain-time-s",
+            "1",
+            "--service-node",
+            "test",
+            "--service-cluster",
+            "test",
+        ]);
+        command
+            .current_dir(folder)
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log);
+    };
+    Process::start(binary, prepare).unwrap_or_else(|error| panic!("{}: {error}", binary.display()))
+}
+
+async fn ready(admin: SocketAddr, envoy: &mut Process, folder: &Path) {
+    let envoy = std::cell::RefCell::new(envoy);
+    eventually("Envoy is ready", START, || async {
+        if let Some(status) = envoy.borrow_mut().ended() {
+            let log = fs::read_to_string(folder.join("envoy.log")).unwrap_or_default();
+            panic!("Envoy ended with {status}:\n{log}");
+        }
+        let asked = tokio::net::TcpStream::connect(admin)
+            .await
+            .map_err(|error| error.to_string());
+        drop(asked?);
+        let answer = Request::new(admin, "GET", "/ready").send().await;
+        if answer.status == 200 {
+            Ok(())
+        } else {
+            Err(answer.text())
+        }
+    })
+    .await;
+}
+
+async fn start_replayd(settings: &Settings, folder: &Path, ports: Ports) -> Option<Process> {
+    if !settings.replayd {
+        fs::write(folder.join("reprise-data/ingest-token"), "a token for nobody").expect("the token is written");
+        return None;
+    }
+    let binary = std::env::var_os("REPLAYD_BIN").map_or_else(|| target().join("debug/replayd"), PathBuf::from);
+    let log = fs::File::create(folder.join("replayd.log")).expect("a log for replayd");
+    let prepare = |command: &mut Command| {
+        command.args([
+            "serve",
+            "--data-dir",
+            "reprise-data",
+            "--console-address",
+            "127.0.0.1:0",
+        ]);
+        command.args(["--ingest-address", &format!("127.0.0.1:{}", ports.replayd)]);
+        command
+            .current_dir(folder)
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log);
+    };
+    let process = Process::start(&binary, prepare).unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+    eventually("replayd listens", START, || async {
+        tokio::net::TcpStream::connect(("127.0.0.1", ports.replayd))
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string())
+    })
+    .await;
+    Some(process)
+}

@@ -1,0 +1,157 @@
+//! What was executed, who waits, and which gates are open.
+
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::Mutex;
+use tokio::sync::watch;
+
+/// One request as the upstream saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Execution {
+    /// Number over all requests that were executed, from 1; 0 if this one was not.
+    pub n: usize,
+    /// The method.
+    pub method: String,
+    /// The target with its query.
+    pub target: String,
+    /// Headers in order; names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Bytes of the body that arrived.
+    pub body_bytes: usize,
+    /// Hash of the body's bytes that arrived.
+    pub body_hash: u64,
+    /// Whether the whole request arrived, which is when it counts as executed.
+    pub ended: bool,
+}
+
+impl Execution {
+    /// Gives the first value of the header `name`.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// Hashes a body that arrives in pieces.
+#[derive(Debug, Default)]
+pub(super) struct BodyHash(DefaultHasher, pub(super) usize);
+
+impl BodyHash {
+    pub(super) fn add(&mut self, piece: &[u8]) {
+        self.0.write(piece);
+        self.1 = self.1.saturating_add(piece.len());
+    }
+
+    pub(super) fn value(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+/// The upstream's memory.
+#[derive(Debug)]
+pub(super) struct Journal {
+    inner: Mutex<Inner>,
+    gates: watch::Sender<HashSet<String>>,
+    waiting: Mutex<HashMap<String, usize>>,
+    /// Tells one run of this process from the next.
+    pub(super) boot_id: String,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    log: Vec<Execution>,
+    executed: usize,
+    commands: Vec<serde_json::Value>,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        let boot = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
+        Self {
+            inner: Mutex::default(),
+            gates: watch::channel(HashSet::new()).0,
+            waiting: Mutex::default(),
+            boot_id: format!("{boot:016x}"),
+        }
+    }
+}
+
+impl Journal {
+    /// Writes a request down; gives its number and how many with the same target and key were executed before it.
+    pub(super) fn write(&self, mut seen: Execution) -> (usize, usize) {
+        let mut inner = self.inner.lock().expect("no one panics with the journal open");
+        let same = |old: &&Execution| {
+            old.ended
+                && old.target == seen.target
+                && old.method == seen.method
+                && old.header("idempotency-key") == seen.header("idempotency-key")
+        };
+        let earlier = inner.log.iter().filter(same).count();
+        if seen.ended {
+            inner.executed += 1;
+            seen.n = inner.executed;
+        }
+        let n = seen.n;
+        inner.log.push(seen);
+        (n, earlier)
+    }
+
+    /// Copies the log.
+    pub(super) fn log(&self) -> Vec<Execution> {
+        self.inner
+            .lock()
+            .expect("no one panics with the journal open")
+            .log
+            .clone()
+    }
+
+    /// Changes or reads the command queue.
+    pub(super) fn commands<T>(&self, act: impl FnOnce(&mut Vec<serde_json::Value>) -> T) -> T {
+        act(&mut self.inner.lock().expect("no one panics with the journal open").commands)
+    }
+
+    /// Waits until the gate `name` is open; an open gate stays open.
+    pub(super) async fn pass(&self, name: &str) {
+        let mut gates = self.gates.subscribe();
+        let _counted = Waiting::enter(self, name);
+        let _ = gates.wait_for(|open| open.contains(name)).await;
+    }
+
+    /// Opens the gate `name` for all who wait and all who come.
+    pub(super) fn open(&self, name: &str) {
+        self.gates.send_modify(|open| {
+            open.insert(name.to_owned());
+        });
+    }
+
+    /// Counts those who wait at the gate `name`.
+    pub(super) fn waiting(&self, name: &str) -> usize {
+        let waiting = self.waiting.lock().expect("no one panics with the counts open");
+        waiting.get(name).copied().unwrap_or_default()
+    }
+}
+
+/// Counts a waiting request for as long as it waits, also if its client leaves.
+struct Waiting<'a>(&'a Journal, &'a str);
+
+impl<'a> Waiting<'a> {
+    fn enter(journal: &'a Journal, name: &'a str) -> Self {
+        let mut waiting = journal.waiting.lock().expect("no one panics with the counts open");
+        *waiting.entry(name.to_owned()).or_default() += 1;
+        Self(journal, name)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut waiting) = self.0.waiting.lock()
+            && let Some(count) = waiting.get_mut(self.1)
+        {
+            *count = count.saturating_sub(1);
+        }
+    }
+}

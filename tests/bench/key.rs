@@ -22,6 +22,11 @@ pub(crate) struct KeyMaker {
 }
 
 impl KeyMaker {
+    /// Lets the pool begin with its first key again.
+    pub(crate) fn rewind_pool(&mut self) {
+        self.pool = 0;
+    }
+
     /// The next key of that kind.
     pub(crate) fn next(&mut self, keys: Keys) -> [u8; KEY_BYTES] {
         match keys {

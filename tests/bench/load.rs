@@ -185,6 +185,11 @@ impl Generator {
         self.slice(load, &mark, &tally, latencies_ns)
     }
 
+    /// Lets the pool begin with its first key again.
+    pub(crate) fn rewind_pool(&mut self) {
+        self.keys.rewind_pool();
+    }
+
     /// Serves the upstream for clients that are not this process's, until `is_over` says so.
     pub(crate) fn serve_while(&mut self, mut goes_on: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
         let mut outcomes = Vec::new();

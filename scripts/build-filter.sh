@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
-# Builds the filter and prints where it is. With --trap: the crash tests' build, which traps on command, beside it.
+# Builds the filter and prints where it is. With --trap: also the crash tests' build, which traps on command, and
+# prints that one's place. Both stand side by side.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=wasm32-wasip1
-built="${CARGO_TARGET_DIR:-$PWD/target}"
+folder="${CARGO_TARGET_DIR:-$PWD/target}/$target/wasm"
 
 if ! rustc --print target-libdir --target "$target" | xargs test -d; then
   rustup target add "$target" >&2
 fi
 build=(cargo build --package reprise-filter --target "$target" --profile wasm)
 if [[ "${1:-}" == --trap ]]; then
-  "${build[@]}" --features trap --target-dir "$built/trap" >&2
-  mkdir -p "$built/$target/wasm"
-  cp "$built/trap/$target/wasm/reprise.wasm" "$built/$target/wasm/reprise-trap.wasm"
-  echo "$built/$target/wasm/reprise-trap.wasm"
-else
-  "${build[@]}" >&2
-  echo "$built/$target/wasm/reprise.wasm"
+  "${build[@]}" --features trap >&2
+  # Removed first: cargo's file is a hard link, which must not be written through.
+  rm -f "$folder/reprise-trap.wasm"
+  cp "$folder/reprise.wasm" "$folder/reprise-trap.wasm"
 fi
+"${build[@]}" >&2
+case "${1:-}" in
+  --trap) echo "$folder/reprise-trap.wasm" ;;
+  *) echo "$folder/reprise.wasm" ;;
+esac

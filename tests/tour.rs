@@ -1,1 +1,196 @@
-fn main() {}
+//! A tour of what Reprise does, against a running stack: every step shows the real response and checks it.
+//!
+//! `tour EDGE_URL UPSTREAM_URL`, as `scripts/up.sh --demo` calls it. It ends with 1 if anything is not as promised.
+#![expect(clippy::print_stdout, reason = "it is there to be read")]
+
+use reprise_tests::harness::{Connection, Request, Response, UpstreamControl, eventually};
+use serde_json::json;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// What the tour walks through.
+struct Tour {
+    edge: SocketAddr,
+    upstream: UpstreamControl,
+    /// Tells this tour's keys from those of an earlier one.
+    mark: String,
+    broken: usize,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let addresses: Vec<_> = std::env::args().skip(1).filter_map(|url| address(&url)).collect();
+    let [edge, upstream] = addresses[..] else {
+        println!("tour EDGE_URL UPSTREAM_URL");
+        return ExitCode::from(2);
+    };
+    let mark = format!("{:08x}", RandomState::new().hash_one(0) >> 32);
+    let mut tour = Tour {
+        edge,
+        upstream: UpstreamControl::at(upstream),
+        mark,
+        broken: 0,
+    };
+    tour.one_payment().await;
+    tour.many_at_once().await;
+    tour.no_key().await;
+    tour.hang_up().await;
+    tour.expiry().await;
+    println!();
+    if tour.broken == 0 {
+        println!("Everything was as promised.");
+        return ExitCode::SUCCESS;
+    }
+    println!("{} promises were broken.", tour.broken);
+    ExitCode::FAILURE
+}
+
+fn address(url: &str) -> Option<SocketAddr> {
+    url.trim_start_matches("http://")
+        .trim_end_matches('/')
+        .to_socket_addrs()
+        .ok()?
+        .next()
+}
+
+impl Tour {
+    fn payment(&self, key: &str) -> Request {
+        let body = json!({"amount": 4200, "to": "ACME"});
+        Request::new(self.edge, "POST", "/api/payments")
+            .key(&format!("{key}-{}", self.mark))
+            .json(&body)
+    }
+
+    async fn executed(&self) -> usize {
+        self.upstream.executions("/api/payments").await
+    }
+
+    fn check(&mut self, promise: &str, kept: bool) {
+        println!("   {} {promise}", if kept { "ok    " } else { "BROKEN" });
+        self.broken += usize::from(!kept);
+    }
+
+    async fn one_payment(&mut self) {
+        title("A payment, and the same request again");
+        let before = self.executed().await;
+        let post = self.payment("invoice-7");
+        let (first, again) = (post.send().await, post.send().await);
+        show("first", &first);
+        show("again", &again);
+        self.check("the first one is made", first.status == 201 && !first.is_answer());
+        self.check(
+            "the second one gets the same answer",
+            again.is_answer() && again.body == first.body,
+        );
+        let executed = self.executed().await - before;
+        self.check("the application ran once", executed == 1);
+
+        title("The same key with another amount");
+        let other = post.body("{\"amount\": 9900, \"to\": \"ACME\"}").send().await;
+        show("other", &other);
+        self.check("it is refused", other.status == 422);
+        let executed = self.executed().await - before;
+        self.check("the application still ran once", executed == 1);
+    }
+
+    async fn many_at_once(&mut self) {
+        title("Twenty retries at once, while the first one runs");
+        let before = self.executed().await;
+        let gate = format!("tour-{}", self.mark);
+        let post = self.payment("invoice-8").script(&json!({"gate": gate}));
+        let mut sending = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let post = post.clone();
+            sending.spawn(async move { post.send().await });
+        }
+        let mut refused = 0;
+        for _ in 1..20 {
+            let response = sending.join_next().await.and_then(Result::ok).unwrap_or_default();
+            if refused == 0 {
+                show("one of them", &response);
+            }
+            refused += usize::from(response.status == 409 && response.header("retry-after").is_some());
+        }
+        self.upstream.open(&gate).await;
+        let first = sending.join_next().await.and_then(Result::ok).unwrap_or_default();
+        show("the one that ran", &first);
+        self.check("nineteen are told to come back", refused == 19);
+        self.check("one is made", first.status == 201);
+        let executed = self.executed().await - before;
+        self.check("the application ran once", executed == 1);
+    }
+
+    async fn no_key(&mut self) {
+        title("A payment without a key");
+        let before = self.executed().await;
+        let refused = self.payment("none").without("idempotency-key").send().await;
+        show("no key", &refused);
+        self.check("it is refused", refused.status == 400);
+        let executed = self.executed().await - before;
+        self.check("nothing ran", executed == 0);
+    }
+
+    async fn hang_up(&mut self) {
+        title("A client that hangs up while its payment is made");
+        let before = self.executed().await;
+        let gate = format!("hang-up-{}", self.mark);
+        let post = self.payment("invoice-9").script(&json!({"gate": gate}));
+        let mut connection = Connection::open(self.edge).await;
+        connection.write(post.bytes()).await;
+        self.upstream.held(&gate, 1).await;
+        connection.hang_up();
+        let retry = eventually("the hang-up is noticed", Duration::from_secs(10), || async {
+            let response = post.send().await;
+            if response.problem().as_deref() == Some("in-flight") {
+                Err(response.text())
+            } else {
+                Ok(response)
+            }
+        })
+        .await;
+        show("its retry", &retry);
+        self.check(
+            "it is told that the outcome is unknown",
+            retry.problem().as_deref() == Some("outcome-unknown"),
+        );
+        let executed = self.executed().await - before;
+        self.check("it does not run a second time", executed == 1);
+    }
+
+    async fn expiry(&mut self) {
+        title("A key whose record has expired (this path keeps its records for two seconds)");
+        let target = format!("/tour/expiry/{}", self.mark);
+        let post = Request::new(self.edge, "POST", &target).key("short").body("{}");
+        let (first, again) = (post.send().await, post.send().await);
+        show("first", &first);
+        show("again", &again);
+        let later = eventually("the record expires", Duration::from_secs(10), || async {
+            let response = post.send().await;
+            if response.is_answer() {
+                Err(response.text())
+            } else {
+                Ok(response)
+            }
+        })
+        .await;
+        show("two seconds later", &later);
+        self.check("until then it is answered", again.is_answer());
+        let executed = self.upstream.executions(&target).await;
+        self.check("after that it is a new request", later.status == 201 && executed == 2);
+    }
+}
+
+fn title(text: &str) {
+    println!("\n== {text}");
+}
+
+fn show(who: &str, response: &Response) {
+    let mark = if response.is_answer() {
+        "  (Idempotent-Replayed: true)"
+    } else {
+        ""
+    };
+    println!("   {who}: {} {}{mark}", response.status, response.text().trim());
+}

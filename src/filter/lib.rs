@@ -12,6 +12,7 @@ pub mod owner;
 pub mod root;
 pub mod slots;
 pub mod store;
+pub mod structs;
 pub mod sweeper;
 pub mod vm;
 

@@ -2,11 +2,9 @@
 
 use crate::host::{Host, Level};
 use crate::root::BadMetadata;
+use crate::structs;
 use hashbrown::HashMap;
-use prost::Message;
 use reprise_core::config::Overrides;
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
 /// Where the host keeps it; the short path costs less, and nothing on routes without it.
 const OURS: [&str; 4] = ["xds", "route_metadata", "filter_metadata", NAME];
@@ -14,8 +12,6 @@ const ALL: [&str; 2] = ["xds", "route_metadata"];
 const NAME: &str = "reprise";
 /// Routes' metadata kept ready; beyond it they are read anew.
 const KNOWN_MAX: usize = 1024;
-/// Deepest nesting that is read.
-const DEPTH_MAX: u8 = 16;
 
 /// All metadata that this root has met.
 #[derive(Debug, Default)]
@@ -58,7 +54,7 @@ impl Metadata {
 
     fn read(&mut self, host: &impl Host) -> Result<u32, BadMetadata> {
         let bytes = host.property(&ALL).ok().flatten().unwrap_or_default();
-        let value = ours(&bytes).ok_or(BadMetadata)?;
+        let value = structs::from_metadata(&bytes, NAME).ok_or(BadMetadata)?;
         let overrides = Overrides::read(&value).map_err(|errors| {
             host.log(
                 Level::Error,
@@ -75,79 +71,4 @@ impl Metadata {
         };
         u32::try_from(id + 1).map_err(|_| BadMetadata)
     }
-}
-
-/// Finds the struct of our name in the bytes of an `envoy.config.core.v3.Metadata`.
-fn ours(bytes: &[u8]) -> Option<Value> {
-    let mut metadata = AllMetadata::decode(bytes).ok()?;
-    object(metadata.filter_metadata.remove(NAME)?, DEPTH_MAX)
-}
-
-fn object(fields: Struct, depth: u8) -> Option<Value> {
-    let depth = depth.checked_sub(1)?;
-    let members: Option<Map<_, _>> = fields
-        .fields
-        .into_iter()
-        .map(|(name, each)| Some((name, value(each, depth)?)))
-        .collect();
-    members.map(Value::Object)
-}
-
-fn value(each: Any, depth: u8) -> Option<Value> {
-    Some(match each.kind? {
-        Kind::Null(_) => Value::Null,
-        Kind::Number(number) => Value::from(number),
-        Kind::Text(text) => Value::from(text),
-        Kind::Flag(flag) => Value::from(flag),
-        Kind::Struct(fields) => return object(fields, depth),
-        Kind::List(list) => {
-            let depth = depth.checked_sub(1)?;
-            let values: Option<Vec<_>> = list.values.into_iter().map(|each| value(each, depth)).collect();
-            Value::Array(values?)
-        }
-    })
-}
-
-/// Shape: `envoy.config.core.v3.Metadata`, its first field.
-#[derive(Clone, PartialEq, Message)]
-struct AllMetadata {
-    #[prost(btree_map = "string, message", tag = "1")]
-    filter_metadata: BTreeMap<String, Struct>,
-}
-
-/// Shape: `google.protobuf.Struct`.
-#[derive(Clone, PartialEq, Message)]
-struct Struct {
-    #[prost(btree_map = "string, message", tag = "1")]
-    fields: BTreeMap<String, Any>,
-}
-
-/// Shape: `google.protobuf.Value`.
-#[derive(Clone, PartialEq, Message)]
-struct Any {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6")]
-    kind: Option<Kind>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-enum Kind {
-    #[prost(int32, tag = "1")]
-    Null(i32),
-    #[prost(double, tag = "2")]
-    Number(f64),
-    #[prost(string, tag = "3")]
-    Text(String),
-    #[prost(bool, tag = "4")]
-    Flag(bool),
-    #[prost(message, tag = "5")]
-    Struct(Struct),
-    #[prost(message, tag = "6")]
-    List(List),
-}
-
-/// Shape: `google.protobuf.ListValue`.
-#[derive(Clone, PartialEq, Message)]
-struct List {
-    #[prost(message, repeated, tag = "1")]
-    values: Vec<Any>,
 }

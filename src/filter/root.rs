@@ -5,11 +5,12 @@ use crate::host::{Host, Level};
 use crate::metadata::Metadata;
 use crate::metrics::{Count, Gauges};
 use crate::store::{self, Store};
+use crate::structs;
 use crate::sweeper;
 use crate::vm::{Parked, Vm};
 use hashbrown::HashMap;
 use reprise_core::claim::usage::{Principals, Usage};
-use reprise_core::config::{Document, Policy, Selection};
+use reprise_core::config::{ConfigErrors, Document, Policy, Selection};
 use reprise_core::gate::Request;
 use reprise_core::problem::Problem;
 use reprise_core::time::{Millis, MonoMillis};
@@ -42,7 +43,7 @@ pub struct BadMetadata;
 /// # Errors
 /// What is wrong, for the proxy's log: every problem of the document with its path, or why the store cannot be used.
 pub fn configure(host: &impl Host, vm: &mut Vm, bytes: &[u8]) -> Result<Option<Rc<Root>>, String> {
-    let Some(document) = Document::read(bytes).map_err(|errors| errors.to_string())? else {
+    let Some(document) = document(bytes).map_err(|errors| errors.to_string())? else {
         return Ok(None);
     };
     vm.baptise(host)
@@ -53,6 +54,19 @@ pub fn configure(host: &impl Host, vm: &mut Vm, bytes: &[u8]) -> Result<Option<R
     host.tick_every(period)
         .map_err(|error| format!("{} failed with status {}", error.call, error.status))?;
     Ok(Some(Rc::new(Root::new(document))))
+}
+
+/// Reads the document as Envoy hands it over: JSON text from a string, protobuf's bytes from a struct.
+fn document(bytes: &[u8]) -> Result<Option<Document>, ConfigErrors> {
+    const FIRST_FIELD: u8 = 0x0a;
+    // A struct's bytes begin like white space before JSON does, but are never JSON.
+    if bytes.first() == Some(&FIRST_FIELD)
+        && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_err()
+        && let Some(value) = structs::read(bytes)
+    {
+        return Document::from_value(&value);
+    }
+    Document::read(bytes)
 }
 
 impl Root {

@@ -1,3 +1,7 @@
-//! The thin binary around the library.
+//! The thin binary around the library: the only place that ends the process.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(replayd::cli::run(std::env::args_os()))
+}

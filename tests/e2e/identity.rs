@@ -24,7 +24,7 @@ async fn a_key_with_another_query_is_refused() {
     assert_eq!(verdict(&post.at(&two).send().await), problem(422, "key-reused"));
 }
 
-/// Case T21.
+// The half of case T21 whose scope is the principal.
 #[tokio::test]
 async fn a_key_on_another_path_is_refused() {
     let Some(stack) = shared().await else { return };

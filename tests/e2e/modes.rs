@@ -98,8 +98,11 @@ async fn a_malformed_key_is_refused_and_nothing_runs() {
 /// Case T33.
 #[tokio::test]
 async fn a_bare_key_is_refused_where_structured_fields_are_asked_for() {
-    let Some(stack) = shared().await else { return };
-    let post = stack.fresh("structured").without("idempotency-key");
+    let document = json!({"idempotency": {"header_syntax": "structured"}});
+    let Some(stack) = Stack::builder().document(document).start().await else {
+        return;
+    };
+    let post = stack.post("/structured");
     assert_eq!(
         verdict(&post.clone().key("bare").send().await),
         problem(400, "key-malformed")

@@ -113,7 +113,7 @@ async fn a_client_error_is_answered_again() {
 async fn a_request_that_found_no_healthy_upstream_runs_on_its_retry() {
     let cluster = json!({
         "name": "later", "type": "EDS", "connect_timeout": "1s",
-        "eds_cluster_config": {"eds_config": {"path_config_source": {"path": "eds.json"}}},
+        "eds_cluster_config": {"eds_config": {"path_config_source": {"path": "./eds.json"}}},
     });
     let route = json!({"match": {"prefix": "/later"}, "route": {"cluster": "later"}});
     let stack = Stack::builder()
@@ -213,7 +213,7 @@ async fn a_timeout_leaves_the_outcome_unknown_or_runs_again_where_the_route_says
     }
 }
 
-/// Case T45, the inline half.
+// The half of case T45 that is about inline execution.
 #[tokio::test]
 async fn a_client_that_hangs_up_is_told_that_the_outcome_is_unknown() {
     let Some(stack) = shared().await else { return };

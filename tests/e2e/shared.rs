@@ -52,7 +52,6 @@ fn settings() -> Settings {
         .area("store-207", &json!({"store_on": [207]}))
         .area("store-400", &json!({"store_on": ["2xx", 400]}))
         .area("my-key", &json!({"mode": "required", "header": "X-My-Key"}))
-        .area("structured", &json!({"header_syntax": "structured"}))
         .area("unknown-runs", &json!({"on_unknown": "release"}))
         .area("short", &json!({"retain_s": 2}))
         .area("slow-runs", &json!({"on_unknown": "release"}))

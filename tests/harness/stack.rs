@@ -237,6 +237,12 @@ impl Drop for Stack {
 pub struct UpstreamControl(SocketAddr);
 
 impl UpstreamControl {
+    /// Speaks to the upstream at `address`.
+    #[must_use]
+    pub const fn at(address: SocketAddr) -> Self {
+        Self(address)
+    }
+
     /// Tells where the upstream listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {

@@ -160,6 +160,19 @@ impl Routes {
             .map(|(rule, _)| rule)
     }
 
+    /// Lists the rules: the path template of each, and what it makes of the defaults by itself.
+    pub fn rules(&self) -> impl Iterator<Item = (&str, Policy)> {
+        self.templates
+            .iter()
+            .flat_map(|template| template.rules.iter().map(move |rule| (template, rule)))
+            .map(|(template, rule)| {
+                let mut policy = self.defaults.clone();
+                rule.fields.apply(&mut policy);
+                policy.unknown_retain = self.unknown_retain.unwrap_or(policy.retain);
+                (template.path.as_str(), policy)
+            })
+    }
+
     /// Adds the rules of a document whose own fields are `defaults`.
     pub(super) fn add(
         &mut self,
@@ -402,6 +415,13 @@ mod tests {
         let routes = read(&json!([rule("/a", 5)])).unwrap();
         let policy = routes.policy(routes.select(b"POST", b"a", b"/a"), None);
         assert_eq!(policy.unknown_retain, Millis(5000));
+    }
+
+    #[test]
+    fn rules_are_listed_with_what_each_wants() {
+        let routes = read(&json!([rule("/a", 5), rule("/b/{id}", 6)])).unwrap();
+        let listed: Vec<(&str, u64)> = routes.rules().map(|(path, policy)| (path, policy.retain.0)).collect();
+        assert_eq!(listed, [("/a", 5000), ("/b/{id}", 6000)]);
     }
 
     /// Case T12.

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Runs everything on this machine: the demo application, replayd, and Envoy with envoy/envoy.yaml, until Ctrl-C.
+# With --demo: walks through a tour on free ports instead, and ends with 1 if anything is not as promised.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+demo=${1:-}
+built="${CARGO_TARGET_DIR:-$PWD/target}"
+
+envoy=$(scripts/envoy.sh)
+wasm=$(scripts/build-filter.sh)
+cargo build --quiet --package replayd --package reprise-tests --bins
+
+# Everything runs in a directory of its own, which goes with it; only the keys of a real run would be worth keeping,
+# and they live in Envoy's memory.
+run=$(mktemp -d)
+started=()
+finish() {
+  trap - EXIT INT TERM
+  if ((${#started[@]})); then
+    kill "${started[@]}" 2>/dev/null || true
+    wait "${started[@]}" 2>/dev/null || true
+  fi
+  rm -rf "$run"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+free_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+edge=10000 admin=9901 app=8080 ingest=7380 console=7381
+cp envoy/envoy.yaml "$run/envoy.yaml"
+ln -s "$wasm" "$run/reprise.wasm"
+if [[ "$demo" == --demo ]]; then
+  edge=$(free_port) admin=$(free_port) app=$(free_port) ingest=$(free_port) console=$(free_port)
+  sed -i.bak -e "s/port_value: 10000/port_value: $edge/" -e "s/port_value: 9901/port_value: $admin/" \
+    -e "s/port_value: 8080/port_value: $app/" -e "s/port_value: 7380/port_value: $ingest/" "$run/envoy.yaml"
+  # The tour shows a record that expires: one path keeps its records for two seconds.
+  rule='- {match: {path: "/tour/expiry/{id}"}, idempotency: {retain_s: 2}}'
+  sed -i.bak "s|^\( *\)rules:\$|&\n\1  $rule|" "$run/envoy.yaml"
+fi
+
+start() {
+  local name=$1
+  shift
+  (cd "$run" && exec "$@") >"$run/$name.log" 2>&1 &
+  started+=($!)
+}
+ready() { # NAME URL: waits until URL answers; fails with the log if it does not
+  for _ in {1..300}; do
+    curl --silent --fail --output /dev/null "$2" && return
+    kill -0 "${started[-1]}" 2>/dev/null || break
+    sleep 0.1
+  done
+  echo "$1 did not start:" >&2
+  cat "$run/$1.log" >&2
+  exit 1
+}
+start upstream "$built/debug/demo-upstream" "127.0.0.1:$app"
+ready upstream "http://127.0.0.1:$app/_log"
+start replayd "$built/debug/replayd" serve --data-dir reprise-data \
+  --ingest-address "127.0.0.1:$ingest" --console-address "127.0.0.1:$console"
+ready replayd "http://127.0.0.1:$console/readyz"
+start envoy "$envoy" -c envoy.yaml --disable-hot-restart -l warning
+ready envoy "http://127.0.0.1:$admin/ready"
+
+if [[ "$demo" == --demo ]]; then
+  "$built/debug/tour" "http://127.0.0.1:$edge" "http://127.0.0.1:$app"
+  exit
+fi
+cat <<EOF
+Envoy listens at http://127.0.0.1:$edge, its admin page is http://127.0.0.1:$admin, replayd is at http://127.0.0.1:$console.
+Send this twice: the application makes one payment, and the second response carries Idempotent-Replayed: true.
+
+  curl -i http://127.0.0.1:$edge/api/payments -H 'Idempotency-Key: invoice-7' -d '{"amount": 4200}'
+
+Then try another amount, no key, or look at what was counted:
+
+  curl -s http://127.0.0.1:$admin/stats/prometheus | grep ^reprise
+
+Logs are in $run. Ctrl-C ends everything.
+EOF
+# Ends when one of them does.
+wait -n "${started[@]}"
+echo "one of the processes has ended:" >&2
+tail -n 5 "$run"/*.log >&2
+exit 1

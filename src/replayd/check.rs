@@ -1,0 +1,181 @@
+//! Checks a document of the filter, or a whole Envoy configuration around one, before Envoy sees it.
+//!
+//! The document is read by the same code as in the filter. Around it, each setting that Reprise depends on has a
+//! function of its own in the files below; printing and exit codes are not here.
+
+mod headers;
+mod manifest;
+mod node;
+mod order;
+mod pin;
+mod plugin;
+mod report;
+mod routes;
+mod scene;
+#[cfg(test)]
+mod testing;
+mod timeouts;
+
+pub use report::{Finding, Report};
+
+use node::Node;
+use reprise_core::config::{ConfigErrors, Document};
+use scene::Scene;
+use serde_json::Value;
+
+/// What only an Envoy configuration, or a manifest that patches one, has.
+const ENVOY_FIELDS: [&str; 5] = [
+    "typed_config",
+    "http_filters",
+    "static_resources",
+    "configPatches",
+    "jsonPatches",
+];
+
+/// Checks `text`: a document of the filter in YAML or JSON, an Envoy configuration, or manifests that patch one.
+///
+/// `file_name` only stands in the report.
+#[must_use]
+pub fn check(text: &str, file_name: &str) -> Report {
+    let mut report = Report::new(file_name);
+    match serde_saphyr::from_multiple::<Value>(text) {
+        Ok(documents)
+            if documents
+                .iter()
+                .any(|document| node::has_any_field(document, &ENVOY_FIELDS)) =>
+        {
+            check_envoy(documents, &mut report);
+        }
+        Ok(documents) => check_plain(&documents, &mut report),
+        Err(error) => report.error("document", format!("is neither YAML nor JSON: {error}")),
+    }
+    report
+}
+
+fn check_plain(documents: &[Value], report: &mut Report) {
+    match documents {
+        [document] => tell_document("", Document::from_value(document), report),
+        [] => tell_document("", Ok(None), report),
+        _ => report.error(
+            "document",
+            format!("there are {} documents; one is expected", documents.len()),
+        ),
+    }
+}
+
+/// Reports what reading a document at `place` gave.
+fn tell_document(place: &str, read: Result<Option<Document>, ConfigErrors>, report: &mut Report) {
+    let here = if place.is_empty() { "document" } else { place };
+    match read {
+        Ok(Some(document)) => {
+            let rate = document.keys_per_s_max();
+            let text = format!("the store carries {rate} new keys a second: 0.4 * keys_max / retain_s");
+            report.note(here, text);
+        }
+        Ok(None) => report.note(here, "is empty, which means: pin the shared data, protect nothing"),
+        Err(errors) => report.document_errors(place, errors),
+    }
+}
+
+fn check_envoy(documents: Vec<Value>, report: &mut Report) {
+    let root = manifest::assemble(documents);
+    let root = Node::root(&root);
+    let scenes = scene::find(&root);
+    if scenes.is_empty() {
+        report.error("document", "no HTTP connection manager has a Reprise filter");
+    }
+    for scene in &scenes {
+        check_scene(scene, report);
+    }
+}
+
+fn check_scene(scene: &Scene<'_>, report: &mut Report) {
+    scene.tell_document(report);
+    plugin::check(scene, report);
+    order::check(scene, report);
+    headers::check(scene, report);
+    timeouts::check(scene, report);
+    routes::check(scene, report);
+    pin::check(scene, report);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use testing::{GATEWAY, ISTIO, reference};
+
+    #[test]
+    fn a_plain_document_is_checked() {
+        let report = check("version: 1\nidempotency: {mode: off, lease_ms: 1}\n", "a.yaml");
+        assert_eq!(
+            report.to_string(),
+            "a.yaml: error: idempotency.lease_ms: 1 is not between 300 and 600000\n"
+        );
+    }
+
+    #[test]
+    fn the_sustained_rate_is_told() {
+        let report = check("{\"version\": 1}", "a.json");
+        assert!(report.is_ok());
+        assert_eq!(
+            report.to_string(),
+            "a.json: note: document: the store carries 116 new keys a second: 0.4 * keys_max / retain_s\n"
+        );
+    }
+
+    #[test]
+    fn an_empty_document_pins() {
+        assert!(check("{}", "a.yaml").to_string().contains("pin the shared data"));
+        assert!(check("", "a.yaml").is_ok());
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_refused() {
+        assert!(check("a: [", "a.yaml").to_string().contains("is neither YAML nor JSON"));
+        assert!(
+            check("version: 1\n---\nversion: 1\n", "a.yaml")
+                .to_string()
+                .contains("there are 2 documents")
+        );
+    }
+
+    #[test]
+    fn a_sound_envoy_configuration_has_no_errors_and_no_warnings() {
+        let report = check(&reference().to_string(), "envoy.yaml");
+        assert!(report.errors.is_empty() && report.warnings.is_empty(), "{report}");
+        assert_eq!(report.notes.len(), 1, "{report}");
+    }
+
+    #[test]
+    fn sound_manifests_have_no_errors_and_no_warnings() {
+        for manifest in [ISTIO, GATEWAY] {
+            let report = check(manifest, "manifest.yaml");
+            assert!(
+                report.errors.is_empty() && report.warnings.is_empty() && report.notes.len() == 1,
+                "{report}"
+            );
+        }
+    }
+
+    #[test]
+    fn envoy_without_reprise_is_an_error() {
+        let text = "static_resources: {listeners: []}";
+        assert!(
+            check(text, "a.yaml")
+                .to_string()
+                .contains("no HTTP connection manager has a Reprise filter")
+        );
+    }
+
+    #[test]
+    fn a_documents_problems_are_told_with_their_place_in_envoys_configuration() {
+        let mut envoy = reference();
+        *testing::document(&mut envoy) = serde_json::json!({"version": 1, "idempotency": {"mode": "must"}});
+        let report = check(&envoy.to_string(), "envoy.yaml");
+        let place = &report.errors[0].place;
+        assert!(
+            place.ends_with(".http_filters[0].typed_config.config.configuration: idempotency.mode"),
+            "{place}"
+        );
+    }
+}

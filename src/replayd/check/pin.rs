@@ -1,0 +1,94 @@
+//! What stands at the top of the configuration: the singleton that pins shared data, and clusters.
+
+use super::node::Node;
+use super::report::Report;
+use super::scene::Scene;
+
+/// Checks the top of the configuration.
+pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
+    singleton(scene, report);
+    cluster(scene, report);
+}
+
+fn singleton(scene: &Scene<'_>, report: &mut Report) {
+    let extensions = scene.root.items("bootstrap_extensions");
+    if !extensions.iter().any(|extension| pins(extension, scene.vm_id())) {
+        let text = format!(
+            "no envoy.bootstrap.wasm singleton has vm_id {:?}: keys are lost when the last listener with the filter goes",
+            scene.vm_id()
+        );
+        report.warn("bootstrap_extensions", text);
+    }
+}
+
+fn pins(extension: &Node<'_>, vm_id: &str) -> bool {
+    let Some(settings) = extension
+        .settings()
+        .filter(|_| extension.is_kind(&["WasmService", "bootstrap.wasm"]))
+    else {
+        return false;
+    };
+    let vm = settings.at(&["config", "vm_config"]);
+    settings.is_true("singleton") && vm.and_then(|vm| vm.text("vm_id")) == Some(vm_id)
+}
+
+fn cluster(scene: &Scene<'_>, report: &mut Report) {
+    let listed = scene
+        .root
+        .field("static_resources")
+        .map(|root| root.items("clusters"))
+        .unwrap_or_default();
+    let Some(wanted) = scene
+        .raw
+        .get("replayd")
+        .and_then(|replayd| replayd.get("cluster")?.as_str())
+    else {
+        return;
+    };
+    if !listed.is_empty() && !listed.iter().any(|cluster| cluster.text("name") == Some(wanted)) {
+        let text = format!("has no cluster {wanted:?}, which the document names in replayd.cluster");
+        report.error("static_resources.clusters", text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{document, errors, sound, warnings};
+    use serde_json::json;
+
+    #[test]
+    fn a_missing_singleton_is_a_warning() {
+        warnings(
+            |envoy| envoy["bootstrap_extensions"] = json!([]),
+            "no envoy.bootstrap.wasm singleton",
+        );
+    }
+
+    #[test]
+    fn a_singleton_of_another_vm_does_not_count() {
+        let vm_id = "/bootstrap_extensions/0/typed_config/config/vm_config/vm_id";
+        warnings(
+            |envoy| *envoy.pointer_mut(vm_id).unwrap() = json!("x"),
+            "has vm_id \"reprise\"",
+        );
+    }
+
+    #[test]
+    fn a_cluster_that_the_document_names_must_be_there() {
+        let named = |envoy: &mut _| document(envoy)["replayd"] = json!({"cluster": "replayd"});
+        sound(named);
+        let missing = |envoy: &mut serde_json::Value| {
+            named(envoy);
+            envoy["static_resources"]["clusters"][1]["name"] = json!("other");
+        };
+        errors(missing, "has no cluster \"replayd\"");
+    }
+
+    #[test]
+    fn clusters_from_elsewhere_are_not_looked_for() {
+        sound(|envoy| {
+            document(envoy)["replayd"] = json!({"cluster": "replayd"});
+            envoy["static_resources"]["clusters"] = json!([]);
+        });
+    }
+}

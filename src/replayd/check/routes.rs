@@ -1,0 +1,223 @@
+//! Routes: what their metadata says, whether Envoy retries them, whether they leave the filter out.
+
+use super::node::Node;
+use super::report::Report;
+use super::scene::Scene;
+use reprise_core::config::{Document, Mode, Overrides};
+
+/// Reasons for a retry that mean that the first attempt never reached the application.
+const HARMLESS: [&str; 2] = ["connect-failure", "refused-stream"];
+
+/// Checks every route that the configuration shows.
+pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
+    spelling(scene, report);
+    for host in scene.virtual_hosts() {
+        for route in host.items("routes") {
+            check_route(scene, &host, &route, report);
+        }
+        // Manifests patch a virtual host without showing its routes.
+        if host.items("routes").is_empty() {
+            retries(scene, &host, &host, report);
+        }
+    }
+}
+
+fn check_route(scene: &Scene<'_>, host: &Node<'_>, route: &Node<'_>, report: &mut Report) {
+    if let Some(metadata) = metadata(route)
+        && let Err(errors) = Overrides::read(metadata.value)
+    {
+        report.document_errors(&metadata.place, errors);
+    }
+    retries(scene, host, route, report);
+    left_out(scene, host, route, report);
+}
+
+/// Gives what a route says to Reprise.
+pub(super) fn metadata<'a>(route: &Node<'a>) -> Option<Node<'a>> {
+    // `reprise` is no field of Envoy's, so it has one spelling.
+    route.at(&["metadata", "filter_metadata", "reprise"])
+}
+
+/// Warns where paths have several spellings and rules have one.
+fn spelling(scene: &Scene<'_>, report: &mut Report) {
+    if scene.document().is_none_or(|document| document.routes.is_empty()) {
+        return;
+    }
+    for name in ["normalize_path", "merge_slashes"] {
+        if !scene.manager.is_true(name) {
+            let text = format!(
+                "{name}: true is advised: rules read paths normalised, and the application should see the same path"
+            );
+            report.warn(&scene.manager.place, text);
+        }
+    }
+}
+
+/// Lists the modes that requests of a route may have: by what its path selects, and by rules for paths below it.
+fn modes(document: &Document, host: &Node<'_>, route: &Node<'_>) -> Vec<Mode> {
+    let overrides = metadata(route).and_then(|metadata| Overrides::read(metadata.value).ok());
+    if let Some(mode) = overrides.as_ref().and_then(Overrides::mode) {
+        return vec![mode];
+    }
+    let place = route.field("match");
+    let text = |name: &str| place.as_ref().and_then(|place| place.text(name));
+    let prefix = text("prefix").or_else(|| text("path_separated_prefix"));
+    let path = text("path").or(prefix).unwrap_or("/");
+    let domain = host
+        .items("domains")
+        .first()
+        .and_then(|domain| domain.value.as_str())
+        .unwrap_or_default();
+    let selection = document.routes.select(b"POST", domain.as_bytes(), path.as_bytes());
+    let below = document
+        .routes
+        .rules()
+        .filter(|(template, _)| text("path").is_none() && template.starts_with(path));
+    let below = below.map(|(_, policy)| policy.mode);
+    below.chain([document.routes.policy(selection, None).mode]).collect()
+}
+
+/// Lists the retry policies that count for a route.
+fn retry_policy<'a>(host: &Node<'a>, route: &Node<'a>) -> Option<Node<'a>> {
+    route
+        .at(&["route", "retry_policy"])
+        .or_else(|| host.field("retry_policy"))
+}
+
+fn retries(scene: &Scene<'_>, host: &Node<'_>, route: &Node<'_>, report: &mut Report) {
+    let Some(document) = scene.document() else { return };
+    let Some(policy) = retry_policy(host, route) else {
+        return;
+    };
+    let reasons = policy
+        .text("retry_on")
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|reason| !reason.is_empty());
+    let risky: Vec<&str> = reasons.filter(|reason| !HARMLESS.contains(reason)).collect();
+    if risky.is_empty() || modes(document, host, route).iter().all(|mode| *mode == Mode::Off) {
+        return;
+    }
+    let text = format!(
+        "Envoy retries {} a protected route ({}): after a second attempt a failure is an unknown outcome, not a released \
+         key; include_attempt_count_in_response: true makes retried attempts counted",
+        route.place,
+        risky.join(", ")
+    );
+    report.warn(&policy.place, text);
+}
+
+/// Tells whether `node` turns the filter off; none if it does not speak of it.
+fn is_disabled(scene: &Scene<'_>, node: &Node<'_>) -> Option<bool> {
+    let name = scene.filter.text("name")?;
+    let config = node.field("typed_per_filter_config")?.field(name)?;
+    Some(config.is_true("disabled"))
+}
+
+fn left_out(scene: &Scene<'_>, host: &Node<'_>, route: &Node<'_>, report: &mut Report) {
+    let Some(document) = scene.document() else { return };
+    let disabled = is_disabled(scene, route).or_else(|| is_disabled(scene, host));
+    if disabled == Some(true) && modes(document, host, route).contains(&Mode::Required) {
+        let text = "disabled: true leaves the filter out where the document says mode: required";
+        report.error(&route.place, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{document, errors, filter, host, manager, sound, warnings};
+    use serde_json::{Value, json};
+
+    fn route(envoy: &mut Value) -> &mut Value {
+        &mut host(envoy)["routes"][0]
+    }
+
+    fn say(envoy: &mut Value, mode: &str) {
+        route(envoy)["metadata"] = json!({"filter_metadata": {"reprise": {"idempotency": {"mode": mode}}}});
+    }
+
+    #[test]
+    fn a_routes_metadata_is_checked() {
+        errors(
+            |envoy| say(envoy, "must"),
+            "\"must\" is not known; allowed: off, optional, required",
+        );
+        sound(|envoy| say(envoy, "required"));
+    }
+
+    /// Case T77.
+    #[test]
+    fn retries_on_a_protected_route_are_a_warning() {
+        let policy = json!({"retry_on": "connect-failure,5xx"});
+        warnings(
+            |envoy| route(envoy)["route"]["retry_policy"] = policy.clone(),
+            "a protected route (5xx)",
+        );
+        warnings(
+            |envoy| host(envoy)["retry_policy"] = policy.clone(),
+            "include_attempt_count_in_response",
+        );
+    }
+
+    /// Case T77.
+    #[test]
+    fn retries_that_cannot_run_twice_are_no_warning() {
+        sound(|envoy| route(envoy)["route"]["retry_policy"] = json!({"retry_on": "connect-failure, refused-stream"}));
+    }
+
+    /// Case T77.
+    #[test]
+    fn retries_on_a_route_that_is_off_are_no_warning() {
+        sound(|envoy| {
+            say(envoy, "off");
+            route(envoy)["route"]["retry_policy"] = json!({"retry_on": "5xx"});
+        });
+    }
+
+    fn leave_out(envoy: &mut Value, node: fn(&mut Value) -> &mut Value) {
+        let name = filter(envoy)["name"].as_str().unwrap().to_owned();
+        node(envoy)["typed_per_filter_config"] = json!({name: {"disabled": true}});
+    }
+
+    #[test]
+    fn a_required_route_cannot_leave_the_filter_out() {
+        let text = "leaves the filter out where the document says mode: required";
+        for node in [route, host] {
+            errors(|envoy| leave_out(envoy, node), text);
+        }
+    }
+
+    #[test]
+    fn an_optional_route_may_leave_the_filter_out() {
+        sound(|envoy| {
+            leave_out(envoy, route);
+            drop(document(envoy)["rules"].take());
+            document(envoy).as_object_mut().unwrap().remove("rules");
+        });
+    }
+
+    #[test]
+    fn a_route_that_says_required_cannot_leave_the_filter_out() {
+        errors(
+            |envoy| {
+                leave_out(envoy, route);
+                document(envoy).as_object_mut().unwrap().remove("rules");
+                say(envoy, "required");
+            },
+            "leaves the filter out",
+        );
+    }
+
+    #[test]
+    fn paths_with_several_spellings_are_a_warning() {
+        warnings(
+            |envoy| manager(envoy)["merge_slashes"] = json!(false),
+            "merge_slashes: true is advised",
+        );
+        warnings(
+            |envoy| drop(manager(envoy)["normalize_path"].take()),
+            "normalize_path: true is advised",
+        );
+    }
+}

@@ -1,0 +1,186 @@
+//! Finds each Reprise filter in a configuration, with what stands around it.
+
+use super::node::Node;
+use super::report::Report;
+use reprise_core::config::{ConfigErrors, Document};
+use serde_json::Value;
+
+/// One Reprise filter and what stands around it.
+pub(super) struct Scene<'a> {
+    /// The whole configuration.
+    pub(super) root: Node<'a>,
+    /// The connection manager that has it.
+    pub(super) manager: Node<'a>,
+    /// Filters before it in the list.
+    pub(super) before: Vec<Node<'a>>,
+    /// The filter's item in the list.
+    pub(super) filter: Node<'a>,
+    /// Filters after it in the list.
+    pub(super) after: Vec<Node<'a>>,
+    /// Its `PluginConfig`.
+    pub(super) plugin: Node<'a>,
+    /// The document as written.
+    pub(super) raw: Value,
+    /// The document as read.
+    pub(super) read: Result<Option<Document>, ConfigErrors>,
+}
+
+/// Finds all Reprise filters, wherever they stand.
+pub(super) fn find<'a>(root: &Node<'a>) -> Vec<Scene<'a>> {
+    let mut scenes = Vec::new();
+    search(root, root, &mut scenes);
+    scenes
+}
+
+fn search<'a>(root: &Node<'a>, node: &Node<'a>, scenes: &mut Vec<Scene<'a>>) {
+    let is_manager = node
+        .text("@type")
+        .is_none_or(|kind| kind.contains("http_connection_manager"));
+    let filters = if is_manager {
+        node.items("http_filters")
+    } else {
+        Vec::new()
+    };
+    for at in 0..filters.len() {
+        scenes.extend(scene(root, node, &filters, at));
+    }
+    for child in node.children() {
+        search(root, &child, scenes);
+    }
+}
+
+fn scene<'a>(root: &Node<'a>, manager: &Node<'a>, filters: &[Node<'a>], at: usize) -> Option<Scene<'a>> {
+    let (before, rest) = filters.split_at_checked(at)?;
+    let (filter, after) = rest.split_first()?;
+    let plugin = filter
+        .settings()
+        .filter(|_| filter.is_kind(&["http.wasm"]))?
+        .field("config")?;
+    let raw = document(&plugin);
+    if !is_reprise(filter, &plugin, &raw) {
+        return None;
+    }
+    let read = match &raw {
+        Value::String(text) => Document::read(text.as_bytes()),
+        value => Document::from_value(value),
+    };
+    let raw = raw
+        .as_str()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or(raw);
+    let (root, manager, filter) = (root.clone(), manager.clone(), filter.clone());
+    Some(Scene {
+        root,
+        manager,
+        before: before.to_vec(),
+        filter,
+        after: after.to_vec(),
+        plugin,
+        raw,
+        read,
+    })
+}
+
+/// Takes the document out of a `Struct` or a `StringValue`.
+fn document(plugin: &Node<'_>) -> Value {
+    let Some(configuration) = plugin.field("configuration") else {
+        return Value::Object(serde_json::Map::new());
+    };
+    configuration.field("value").unwrap_or(configuration).value.clone()
+}
+
+/// Tells whether a wasm filter is this one: by a name, its code, or what its document speaks of.
+fn is_reprise(filter: &Node<'_>, plugin: &Node<'_>, raw: &Value) -> bool {
+    let code = plugin
+        .at(&["vm_config", "code", "local"])
+        .and_then(|code| code.text("filename"));
+    let vm_id = plugin.at(&["vm_config"]).and_then(|vm| vm.text("vm_id"));
+    let names = [
+        filter.text("name"),
+        plugin.text("name"),
+        plugin.text("root_id"),
+        code,
+        vm_id,
+    ];
+    names
+        .iter()
+        .flatten()
+        .any(|name| name.to_lowercase().contains("reprise"))
+        || raw.get("idempotency").is_some()
+        || raw.as_str().is_some_and(|text| text.contains("\"idempotency\""))
+}
+
+impl<'a> Scene<'a> {
+    /// Reports what reading the document gave.
+    pub(super) fn tell_document(&self, report: &mut Report) {
+        let place = format!("{}.configuration", self.plugin.place);
+        super::tell_document(&place, self.read.clone(), report);
+    }
+
+    /// Gives the document if it is sound and not empty.
+    pub(super) fn document(&self) -> Option<&Document> {
+        self.read.as_ref().ok()?.as_ref()
+    }
+
+    /// Reads a word of the document's `idempotency` as it is written.
+    pub(super) fn word(&self, name: &str) -> Option<&str> {
+        self.raw.get("idempotency")?.get(name)?.as_str()
+    }
+
+    /// Lists the virtual hosts that the configuration shows.
+    pub(super) fn virtual_hosts(&self) -> Vec<Node<'a>> {
+        self.manager
+            .field("route_config")
+            .map(|routes| routes.items("virtual_hosts"))
+            .unwrap_or_default()
+    }
+
+    /// Lists the identifiers of the wasm VM, which shared data belongs to.
+    pub(super) fn vm_id(&self) -> &'a str {
+        self.plugin
+            .field("vm_config")
+            .and_then(|vm| vm.text("vm_id"))
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{document, reference};
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_document_may_be_a_struct_or_a_text() {
+        for value in [
+            json!({"version": 1, "name": "x"}),
+            json!("{\"version\": 1, \"name\": \"x\"}"),
+        ] {
+            let mut envoy = reference();
+            *document(&mut envoy) = value;
+            let scenes = find(&Node::root(&envoy));
+            assert_eq!(scenes[0].document().unwrap().name, "x");
+            assert_eq!(scenes[0].raw, json!({"version": 1, "name": "x"}));
+        }
+    }
+
+    #[test]
+    fn another_wasm_filter_is_not_reprise() {
+        let text = reference()
+            .to_string()
+            .replace("reprise", "other")
+            .replace("\"idempotency\"", "\"rules\"");
+        let envoy: Value = serde_json::from_str(&text).unwrap();
+        assert!(find(&Node::root(&envoy)).is_empty());
+    }
+
+    #[test]
+    fn a_filter_in_a_typed_struct_is_found() {
+        let mut envoy = reference();
+        let filter = super::super::testing::filter(&mut envoy);
+        let settings = filter["typed_config"].take();
+        filter["typed_config"] = json!({"@type": "type.googleapis.com/xds.type.v3.TypedStruct",
+            "type_url": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "value": settings});
+        assert_eq!(find(&Node::root(&envoy)).len(), 1);
+    }
+}

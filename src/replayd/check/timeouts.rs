@@ -1,0 +1,168 @@
+//! Times and sizes of the connection manager and its virtual hosts.
+
+use super::node::Node;
+use super::report::Report;
+use super::scene::Scene;
+
+/// Envoy's own `stream_idle_timeout`.
+const IDLE_MS: u64 = 300_000;
+/// The document's own `max_wait_ms`.
+const WAIT_MS: u64 = 10_000;
+/// The document's own `hold_bytes_max`.
+const HOLD_BYTES: u64 = 4_063_232;
+
+/// Checks times and sizes.
+pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
+    request_timeout(scene, report);
+    idle_timeout(scene, report);
+    body_limit(scene, report);
+}
+
+fn request_timeout(scene: &Scene<'_>, report: &mut Report) {
+    if let Some(timeout) = scene
+        .manager
+        .field("request_timeout")
+        .filter(|_| scene.manager.millis("request_timeout") != Some(0))
+    {
+        let text =
+            "is set: a duplicate that is held would get 408 from Envoy; bound the upstream with the route's timeout";
+        report.error(&timeout.place, text);
+    }
+}
+
+fn idle_timeout(scene: &Scene<'_>, report: &mut Report) {
+    if scene.word("in_flight") != Some("wait") {
+        return;
+    }
+    let wait_ms = scene.raw["idempotency"]["max_wait_ms"].as_u64().unwrap_or(WAIT_MS);
+    let idle_ms = scene.manager.millis("stream_idle_timeout").unwrap_or(IDLE_MS);
+    if idle_ms != 0 && idle_ms <= wait_ms {
+        let place = format!("{}.stream_idle_timeout", scene.manager.place);
+        report.error(
+            &place,
+            format!("is {idle_ms} ms; above max_wait_ms {wait_ms} is needed, or waiters get 504"),
+        );
+    }
+}
+
+/// Tells whether something in the document holds whole bodies.
+fn holds_bodies(scene: &Scene<'_>) -> bool {
+    [
+        ("in_flight", "wait"),
+        ("store", "replayd"),
+        ("execution", "detached"),
+        ("encoder", "django"),
+    ]
+    .iter()
+    .any(|(name, word)| scene.word(name) == Some(word))
+}
+
+fn body_limit(scene: &Scene<'_>, report: &mut Report) {
+    let held = scene.raw["limits"]["hold_bytes_max"].as_u64().unwrap_or(HOLD_BYTES);
+    let least = holds_bodies(scene).then_some(held);
+    let Some(routes) = scene.manager.field("route_config") else {
+        let text = "routes come from elsewhere: see that each virtual host sets request_body_buffer_limit";
+        return report.warn(&scene.manager.place, text);
+    };
+    if routes.field("request_body_buffer_limit").is_some() {
+        return one_limit(&routes, least, report);
+    }
+    for host in scene.virtual_hosts() {
+        host_limit(&host, least, report);
+    }
+}
+
+fn host_limit(host: &Node<'_>, least: Option<u64>, report: &mut Report) {
+    let routes = host.items("routes");
+    let forwarding: Vec<&Node<'_>> = routes.iter().filter(|route| route.field("route").is_some()).collect();
+    let each = !forwarding.is_empty()
+        && forwarding
+            .iter()
+            .all(|route| route.field("request_body_buffer_limit").is_some());
+    if host.field("request_body_buffer_limit").is_some() || !each {
+        one_limit(host, least, report);
+    }
+    for route in routes
+        .iter()
+        .filter(|route| route.field("request_body_buffer_limit").is_some())
+    {
+        one_limit(route, least, report);
+    }
+}
+
+fn one_limit(node: &Node<'_>, least: Option<u64>, report: &mut Report) {
+    let Some(limit) = node.number("request_body_buffer_limit") else {
+        let text = "request_body_buffer_limit is needed, or duplicates with a large body get 413 at random";
+        return report.error(&node.place, text);
+    };
+    if let Some(least) = least.filter(|least| limit <= *least) {
+        let text = format!("request_body_buffer_limit is {limit}; above hold_bytes_max {least} is needed");
+        report.error(&node.place, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{document, errors, host, manager, sound, warnings};
+    use serde_json::json;
+
+    #[test]
+    fn a_request_timeout_is_an_error() {
+        errors(
+            |envoy| manager(envoy)["request_timeout"] = json!("30s"),
+            "would get 408",
+        );
+        sound(|envoy| manager(envoy)["request_timeout"] = json!("0s"));
+    }
+
+    #[test]
+    fn streams_may_idle_longer_than_duplicates_wait() {
+        errors(
+            |envoy| {
+                document(envoy)["idempotency"] = json!({"in_flight": "wait", "max_wait_ms": 5000});
+                manager(envoy)["stream_idle_timeout"] = json!("5s");
+            },
+            "is 5000 ms; above max_wait_ms 5000 is needed",
+        );
+    }
+
+    #[test]
+    fn streams_may_idle_shortly_where_nobody_waits() {
+        sound(|envoy| manager(envoy)["stream_idle_timeout"] = json!("1s"));
+    }
+
+    #[test]
+    fn a_virtual_host_without_a_body_limit_is_an_error() {
+        errors(
+            |envoy| drop(host(envoy)["request_body_buffer_limit"].take()),
+            "request_body_buffer_limit is needed",
+        );
+    }
+
+    #[test]
+    fn a_body_limit_of_every_route_is_enough() {
+        sound(|envoy| {
+            drop(host(envoy)["request_body_buffer_limit"].take());
+            host(envoy)["routes"][0]["request_body_buffer_limit"] = json!(1_048_576);
+        });
+    }
+
+    #[test]
+    fn a_body_limit_is_above_what_is_held() {
+        errors(
+            |envoy| {
+                document(envoy)["idempotency"] = json!({"in_flight": "wait"});
+                host(envoy)["request_body_buffer_limit"] = json!(4_063_232);
+            },
+            "above hold_bytes_max 4063232 is needed",
+        );
+    }
+
+    #[test]
+    fn routes_from_elsewhere_are_a_warning() {
+        warnings(
+            |envoy| drop(manager(envoy)["route_config"].take()),
+            "routes come from elsewhere",
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! The command line: one file per subcommand, one writer for all of them.
+
+mod completions;
+mod config;
+mod doctor;
+mod man;
+mod output;
+mod serve;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use output::Output;
+use std::error::Error;
+use std::ffi::OsString;
+use std::fmt;
+use thiserror::Error;
+
+/// The companion of the Reprise filter: stores what it publishes, and shows it.
+#[derive(Debug, Parser)]
+#[command(name = "replayd", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    Serve(serve::Arguments),
+    /// Show replayd's own configuration
+    Config(config::Arguments),
+    /// Look for what is wrong with an installation
+    Doctor(doctor::Arguments),
+    /// Print a shell's completion script
+    Completions(completions::Arguments),
+    /// Print the manual page, or write one a command
+    Man(man::Arguments),
+}
+
+/// What a command found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing is wrong.
+    Fine,
+    /// Something that was looked at is wrong.
+    Findings,
+}
+
+/// Why a command could not do its work.
+#[derive(Debug, Error, Diagnostic)]
+#[error("{message}")]
+struct Failure {
+    message: String,
+    #[source]
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// Runs the command that `arguments` ask for and tells the process's exit code.
+///
+/// Shape: 0 = fine, 1 = something that was looked at is wrong, 2 = the command could not do its work.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let mut output = Output::new();
+    let outcome = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli.command.run(&mut output),
+        Err(error) if error.use_stderr() => return refuse(&mut output, &error.render().ansi()),
+        Err(help) => output.write(help.render().ansi()).map(|()| Verdict::Fine),
+    };
+    match outcome {
+        Ok(Verdict::Fine) => 0,
+        Ok(Verdict::Findings) => 1,
+        Err(error) => refuse(&mut output, &rendered(&*error)),
+    }
+}
+
+impl Command {
+    fn run(self, output: &mut Output) -> Result<Verdict, Box<dyn Diagnostic>> {
+        match self {
+            Self::Serve(arguments) => serve::run(&arguments, output),
+            Self::Config(arguments) => config::run(&arguments, output),
+            Self::Doctor(arguments) => doctor::run(&arguments, output),
+            Self::Completions(arguments) => completions::run(&arguments, output),
+            Self::Man(arguments) => man::run(&arguments, output),
+        }
+    }
+}
+
+/// Describes the whole command line, for scripts and manual pages.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn refuse(output: &mut Output, text: &dyn fmt::Display) -> u8 {
+    output.write_error(text);
+    2
+}
+
+fn rendered(error: &dyn Diagnostic) -> String {
+    let mut text = String::new();
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode()).with_wrap_lines(false);
+    if handler.render_report(&mut text, error).is_err() {
+        return format!("{error}\n");
+    }
+    text
+}
+
+impl Failure {
+    /// Tells that `message` happened because of `source`.
+    fn because(message: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Box<dyn Diagnostic> {
+        Box::new(Self {
+            message: message.into(),
+            source: Some(Box::new(source)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        command().debug_assert();
+    }
+}

@@ -1,0 +1,88 @@
+//! Envoy from outside: whether its admin interface answers, and which version it is.
+
+use super::Check;
+use crate::client::fetch;
+use http::StatusCode;
+use serde::Deserialize;
+
+/// The versions of Envoy that the filter is tested with.
+const TESTED: [&str; 3] = ["1.38", "1.39", "1.40"];
+
+const NAME: &str = "envoy-admin";
+
+/// What is read of Envoy's answer.
+///
+/// Shape: `{"version": "<commit>/<version>/<source status>/<build>/<TLS library>", "state": "LIVE", …}`.
+///
+/// Source: Envoy admin interface, `GET /server_info`, read for 1.40.
+#[derive(Deserialize)]
+struct ServerInfo {
+    version: String,
+    state: String,
+}
+
+/// Asks the admin interface at `url` who it is.
+pub(super) async fn admin(url: &str) -> Check {
+    let url = format!("{}/server_info", url.trim_end_matches('/'));
+    match fetch(&url).await {
+        Ok(answer) if answer.status == StatusCode::OK => judge(&url, &answer.body),
+        Ok(answer) => Check::error(NAME, format!("{url} answers {}", answer.status)),
+        Err(error) => Check::error(NAME, error.to_string()),
+    }
+}
+
+fn judge(url: &str, body: &str) -> Check {
+    let Ok(info) = serde_json::from_str::<ServerInfo>(body) else {
+        return Check::error(NAME, format!("{url} does not answer as Envoy does"));
+    };
+    let version = info.version.split('/').nth(1).unwrap_or(&info.version);
+    let is_tested = TESTED
+        .iter()
+        .any(|minor| version.strip_prefix(minor).is_some_and(|rest| rest.starts_with('.')));
+    if !is_tested {
+        let tested = TESTED.join(", ");
+        return Check::warning(
+            NAME,
+            format!("{url}: Envoy {version} is not one of those tested: {tested}"),
+        );
+    }
+    if info.state != "LIVE" {
+        return Check::warning(NAME, format!("{url}: Envoy {version} is not live but {}", info.state));
+    }
+    Check::ok(NAME, format!("{url}: Envoy {version} is live"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::Status;
+
+    #[track_caller]
+    fn check(version: &str, state: &str, status: Status, words: &str) {
+        let body = format!(r#"{{"version": "0af5/{version}/Clean/RELEASE/BoringSSL", "state": "{state}", "more": 1}}"#);
+        let check = judge("http://envoy", &body);
+        assert!(check.status == status && check.message.contains(words), "{check:?}");
+    }
+
+    #[test]
+    fn a_tested_version_is_fine() {
+        check("1.38.0", "LIVE", Status::Ok, "Envoy 1.38.0 is live");
+        check("1.40.3-dev", "LIVE", Status::Ok, "1.40.3-dev");
+    }
+
+    #[test]
+    fn another_version_is_a_warning() {
+        check("1.37.9", "LIVE", Status::Warning, "1.38, 1.39, 1.40");
+        check("1.400.0", "LIVE", Status::Warning, "not one of those tested");
+    }
+
+    #[test]
+    fn an_envoy_that_drains_is_a_warning() {
+        check("1.40.0", "DRAINING", Status::Warning, "DRAINING");
+    }
+
+    #[test]
+    fn another_server_is_an_error() {
+        assert_eq!(judge("http://envoy", "<html>").status, Status::Error);
+    }
+}

@@ -1,0 +1,186 @@
+//! replayd's configuration as meant; how it is written (flags, variables, file) is in the files below.
+
+mod file;
+mod options;
+
+pub(crate) use options::{ConfigArgs, LogFormat, LogLevel};
+
+use miette::Diagnostic;
+use miette::{NamedSource, SourceSpan};
+use options::Options;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+
+/// The commented file with every option and its default.
+pub(crate) const DEFAULT_FILE: &str = include_str!("replayd.default.toml");
+
+/// The file that is read if no other is named.
+const PATH: &str = "replayd.toml";
+
+/// What a daemon is told before it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Directory of the database and the tokens.
+    pub(crate) data_dir: PathBuf,
+    /// Where Envoy calls; port 0 = any.
+    pub(crate) ingest_address: SocketAddr,
+    /// Where people and programs call; port 0 = any.
+    pub(crate) console_address: SocketAddr,
+    /// How long the daemon says that it will stop before it does.
+    pub(crate) shutdown_delay: Duration,
+    /// How long requests that have begun may take to end.
+    pub(crate) shutdown_timeout: Duration,
+    /// The least level that is logged.
+    pub(crate) log_level: LogLevel,
+    /// How log lines look.
+    pub(crate) log_format: LogFormat,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./reprise-data"),
+            ingest_address: (Ipv4Addr::LOCALHOST, 7380).into(),
+            console_address: (Ipv4Addr::LOCALHOST, 7381).into(),
+            shutdown_delay: Duration::ZERO,
+            shutdown_timeout: Duration::from_secs(10),
+            log_level: LogLevel::Info,
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the configuration: flags and variables over the file over the defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`] if a file that was named, or one that exists, cannot be read; [`ConfigError::Wrong`] with
+    /// every problem in it.
+    pub(crate) fn load(args: &ConfigArgs) -> Result<Self, ConfigError> {
+        let file = match &args.config {
+            Some(path) => file::read(path)?,
+            None if Path::new(PATH).exists() => file::read(Path::new(PATH))?,
+            None => Options::default(),
+        };
+        Ok(Self::from_options(args.options.clone().over(file)))
+    }
+
+    fn from_options(options: Options) -> Self {
+        let default = Self::default();
+        Self {
+            data_dir: options.data_dir.unwrap_or(default.data_dir),
+            ingest_address: options.ingest_address.unwrap_or(default.ingest_address),
+            console_address: options.console_address.unwrap_or(default.console_address),
+            shutdown_delay: options.shutdown_delay_ms.unwrap_or(default.shutdown_delay),
+            shutdown_timeout: options.shutdown_timeout_ms.unwrap_or(default.shutdown_timeout),
+            log_level: options.log_level.unwrap_or(default.log_level),
+            log_format: options.log_format.unwrap_or(default.log_format),
+        }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, Error, Diagnostic)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}", path.display())]
+    #[diagnostic(help("--config or REPLAYD_CONFIG names the file; `replayd config default` prints one to begin with"))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file was read, but cannot be used.
+    #[error("the configuration {path} cannot be used")]
+    #[diagnostic(help("`replayd config default` prints every option"))]
+    Wrong {
+        /// The file's name.
+        path: String,
+        /// Its text, for the snippets.
+        #[source_code]
+        text: NamedSource<String>,
+        /// All problems, in the order of the file.
+        #[related]
+        problems: Vec<Problem>,
+    },
+}
+
+/// One problem in the file.
+#[derive(Debug, Error, Diagnostic)]
+#[error("{message}")]
+pub(crate) struct Problem {
+    /// What is wrong and what is allowed.
+    message: String,
+    /// Where it is.
+    #[label("here")]
+    span: SourceSpan,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Config {
+        Config::from_options(file::parse(Path::new("replayd.toml"), text.to_owned()).unwrap())
+    }
+
+    #[test]
+    fn the_default_file_holds_the_defaults() {
+        assert_eq!(text(DEFAULT_FILE), Config::default());
+    }
+
+    #[test]
+    fn the_default_file_holds_every_option() {
+        let options = file::parse(Path::new("replayd.toml"), DEFAULT_FILE.to_owned()).unwrap();
+        assert!(options.is_complete(), "{options:?}");
+    }
+
+    #[test]
+    fn every_option_of_a_file_is_used() {
+        let want = Config {
+            data_dir: "/d".into(),
+            ingest_address: ([0, 0, 0, 0], 1).into(),
+            console_address: ([0, 0, 0, 0], 2).into(),
+            shutdown_delay: Duration::from_millis(3),
+            shutdown_timeout: Duration::from_millis(4),
+            log_level: LogLevel::Trace,
+            log_format: LogFormat::Json,
+        };
+        let written = "data_dir = '/d'\nshutdown_delay_ms = 3\nshutdown_timeout_ms = 4\n
+            ingest.address = '0.0.0.0:1'\nconsole.address = '0.0.0.0:2'\nlog.level = 'trace'\nlog.format = 'json'";
+        assert_eq!(text(written), want);
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("replayd.toml");
+        std::fs::write(&path, "data_dir = '/file'\nshutdown_delay_ms = 3").unwrap();
+        let options = Options {
+            data_dir: Some("/flag".into()),
+            ..Options::default()
+        };
+        let config = Config::load(&ConfigArgs {
+            config: Some(path),
+            options,
+        })
+        .unwrap();
+        assert_eq!(
+            (config.data_dir, config.shutdown_delay),
+            ("/flag".into(), Duration::from_millis(3))
+        );
+    }
+
+    #[test]
+    fn a_named_file_that_is_missing_is_an_error() {
+        let args = ConfigArgs {
+            config: Some("/nowhere/replayd.toml".into()),
+            options: Options::default(),
+        };
+        assert!(matches!(Config::load(&args), Err(ConfigError::Read { .. })));
+    }
+}

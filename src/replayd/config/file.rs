@@ -1,0 +1,148 @@
+//! `replayd.toml`: raw as written, then checked, with the place of every problem.
+
+use super::options::{LogFormat, LogLevel, Options, address, directory, shutdown_ms};
+use super::{ConfigError, Problem};
+use miette::NamedSource;
+use serde::Deserialize;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use toml::Spanned;
+
+/// The file as written.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Raw {
+    data_dir: Option<Spanned<String>>,
+    shutdown_delay_ms: Option<Spanned<i64>>,
+    shutdown_timeout_ms: Option<Spanned<i64>>,
+    ingest: RawListener,
+    console: RawListener,
+    log: RawLog,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawListener {
+    address: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawLog {
+    level: Option<LogLevel>,
+    format: Option<LogFormat>,
+}
+
+/// Reads and checks the file `path`.
+pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(path, text)
+}
+
+/// Checks `text`, which was read from `path`.
+///
+/// # Errors
+/// [`ConfigError::Wrong`]: the first problem of its shape (syntax, an unknown field, a wrong type), or every value that
+/// is out of bounds.
+pub(super) fn parse(path: &Path, text: String) -> Result<Options, ConfigError> {
+    checked(&text).map_err(|problems| {
+        let path = path.display().to_string();
+        let text = NamedSource::new(&path, text).with_language("TOML");
+        ConfigError::Wrong { path, text, problems }
+    })
+}
+
+fn checked(text: &str) -> Result<Options, Vec<Problem>> {
+    let raw: Raw = toml::from_str(text)
+        .map_err(|error| vec![problem(error.message().to_owned(), error.span().unwrap_or_default())])?;
+    let mut wrong = Vec::new();
+    let options = Options {
+        data_dir: check(raw.data_dir, |text| directory(&text), &mut wrong),
+        shutdown_delay_ms: check(raw.shutdown_delay_ms, shutdown_ms, &mut wrong),
+        shutdown_timeout_ms: check(raw.shutdown_timeout_ms, shutdown_ms, &mut wrong),
+        ingest_address: check(raw.ingest.address, |text| address(&text), &mut wrong),
+        console_address: check(raw.console.address, |text| address(&text), &mut wrong),
+        log_level: raw.log.level,
+        log_format: raw.log.format,
+    };
+    if wrong.is_empty() { Ok(options) } else { Err(wrong) }
+}
+
+fn check<Raw, Meant>(
+    raw: Option<Spanned<Raw>>,
+    mean: impl FnOnce(Raw) -> Result<Meant, String>,
+    wrong: &mut Vec<Problem>,
+) -> Option<Meant> {
+    let raw = raw?;
+    let span = raw.span();
+    mean(raw.into_inner())
+        .map_err(|message| wrong.push(problem(message, span)))
+        .ok()
+}
+
+fn problem(message: String, span: Range<usize>) -> Problem {
+    Problem {
+        message,
+        span: span.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks that `text` has problems exactly at `places`, with these words in their messages.
+    #[track_caller]
+    fn check(text: &str, places: &[(&str, &str)]) {
+        let found = checked(text).unwrap_err();
+        let at = |problem: &Problem| text[problem.span.offset()..][..problem.span.len()].to_owned();
+        let seen: Vec<_> = found
+            .iter()
+            .map(|problem| (at(problem), problem.message.clone()))
+            .collect();
+        assert_eq!(seen.len(), places.len(), "{seen:?}");
+        for ((at, message), (place, words)) in seen.iter().zip(places) {
+            assert!(at == place && message.contains(words), "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_with_the_allowed_ones() {
+        check("[ingest]\nadress = 'x'", &[("adress", "expected `address`")]);
+    }
+
+    #[test]
+    fn an_unknown_section_is_named() {
+        check("[ingress]\naddress = 'x'", &[("ingress", "unknown field `ingress`")]);
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_with_its_place() {
+        check(
+            "shutdown_delay_ms = 'long'",
+            &[("'long'", "invalid type: string \"long\"")],
+        );
+    }
+
+    #[test]
+    fn a_wrong_word_is_named_with_the_allowed_ones() {
+        check("[log]\nformat = 'xml'", &[("'xml'", "expected `text` or `json`")]);
+    }
+
+    #[test]
+    fn all_values_out_of_bounds_are_told_at_once() {
+        let text = "data_dir = ''\nshutdown_timeout_ms = 600001\n[console]\naddress = 'localhost'";
+        check(
+            text,
+            &[
+                ("''", "is empty"),
+                ("600001", "between 0 and 600000"),
+                ("'localhost'", "IP:PORT"),
+            ],
+        );
+    }
+}

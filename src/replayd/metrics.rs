@@ -1,0 +1,157 @@
+//! Every number that replayd tells about itself, in one list.
+
+use crate::clock::UnixMillis;
+use crate::store::Instance;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::StatusCode;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
+use std::sync::Arc;
+
+/// What a scrape is made of.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The classes of statuses that this daemon answers with.
+const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+
+/// Every number of one daemon.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+}
+
+/// What a request is counted under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    listener: &'static str,
+    status: &'static str,
+}
+
+/// One listener's name, and where its requests are counted.
+#[derive(Debug, Clone)]
+pub(crate) struct Counted {
+    /// The listener's name.
+    pub(crate) listener: &'static str,
+    /// Where its requests are counted.
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Metrics {
+    /// Begins to count for the daemon that `instance` tells about.
+    pub(crate) fn new(instance: &Instance) -> Self {
+        let mut registry = Registry::with_prefix("replayd");
+        let requests = Family::default();
+        let build = Info::new(vec![("version", instance.version.clone())]);
+        registry.register("build", "The running binary", build);
+        let (start, created) = (seconds(instance.last_started_at), seconds(instance.created_at));
+        registry.register_with_unit(
+            "start_time",
+            "When this process started, since 1970",
+            Unit::Seconds,
+            start,
+        );
+        registry.register_with_unit(
+            "created_time",
+            "When this data was first served, since 1970",
+            Unit::Seconds,
+            created,
+        );
+        registry.register(
+            "http_requests",
+            "Requests answered, by listener and class of status",
+            requests.clone(),
+        );
+        Self { registry, requests }
+    }
+
+    /// Lets the counters of `listener` begin at zero, so that their first step is seen.
+    pub(crate) fn announce(&self, listener: &'static str) {
+        for status in CLASSES {
+            let _at_zero = self.requests.get_or_create(&RequestLabels { listener, status });
+        }
+    }
+
+    /// Writes everything in the text format of Prometheus (`OpenMetrics`).
+    pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+
+    fn count(&self, listener: &'static str, status: StatusCode) {
+        self.requests
+            .get_or_create(&RequestLabels {
+                listener,
+                status: class(status),
+            })
+            .inc();
+    }
+}
+
+fn seconds(moment: UnixMillis) -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(moment.seconds());
+    gauge
+}
+
+const fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        ..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        500.. => "5xx",
+    }
+}
+
+/// Counts every request that passes, once it has its response.
+pub(crate) async fn count(State(counted): State<Counted>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    counted.metrics.count(counted.listener, response.status());
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::metrics;
+
+    #[test]
+    fn the_page_tells_the_build_and_its_times() {
+        let page = metrics().text().unwrap();
+        for line in [
+            "replayd_build_info{version=\"0.1.0\"} 1",
+            "replayd_start_time_seconds 2",
+            "replayd_created_time_seconds 1",
+        ] {
+            assert!(page.lines().any(|found| found == line), "no `{line}` in\n{page}");
+        }
+    }
+
+    #[test]
+    fn requests_are_counted_by_listener_and_class() {
+        let metrics = metrics();
+        metrics.announce("ingest");
+        metrics.count("ingest", StatusCode::UNAUTHORIZED);
+        let page = metrics.text().unwrap();
+        for line in [
+            "replayd_http_requests_total{listener=\"ingest\",status=\"4xx\"} 1",
+            "replayd_http_requests_total{listener=\"ingest\",status=\"2xx\"} 0",
+        ] {
+            assert!(page.lines().any(|found| found == line), "no `{line}` in\n{page}");
+        }
+    }
+
+    #[test]
+    fn classes_end_where_the_next_begins() {
+        let classes = [299, 300, 399, 400, 499, 500].map(|status| class(StatusCode::from_u16(status).unwrap()));
+        assert_eq!(classes, ["2xx", "3xx", "3xx", "4xx", "4xx", "5xx"]);
+    }
+}

@@ -6,32 +6,31 @@ use alloc::vec::Vec;
 /// Marks an answer.
 pub const MARK: &[u8] = b"idempotent-replayed";
 
-const NEVER: [&[u8]; 18] = [
-    b"connection",
-    b"keep-alive",
-    b"proxy-connection",
-    b"proxy-authenticate",
-    b"proxy-authorization",
-    b"te",
-    b"trailer",
-    b"transfer-encoding",
-    b"upgrade",
-    b"content-length",
-    b"set-cookie",
-    b"date",
-    b"server",
-    b"x-request-id",
-    b"traceparent",
-    b"tracestate",
-    MARK,
-    b"",
-];
-
 /// Tells whether a response's header is part of its answer.
 ///
 /// Hop-by-hop headers belong to a connection, `set-cookie` to one caller's moment, the rest to one exchange.
 fn is_kept(name: &[u8]) -> bool {
-    !(name.starts_with(b":") || name.starts_with(b"x-envoy-") || name.starts_with(b"reprise-") || NEVER.contains(&name))
+    !matches!(
+        name,
+        b"connection"
+            | b"keep-alive"
+            | b"proxy-connection"
+            | b"proxy-authenticate"
+            | b"proxy-authorization"
+            | b"te"
+            | b"trailer"
+            | b"transfer-encoding"
+            | b"upgrade"
+            | b"content-length"
+            | b"set-cookie"
+            | b"date"
+            | b"server"
+            | b"x-request-id"
+            | b"traceparent"
+            | b"tracestate"
+            | b"idempotent-replayed"
+            | b""
+    ) && !(name.starts_with(b":") || name.starts_with(b"x-envoy-") || name.starts_with(b"reprise-"))
 }
 
 /// Builds the headers of an answer out of the first response's: the kept ones in order and number, then the mark.
@@ -49,8 +48,10 @@ pub fn pairs(response: &[u8]) -> Vec<u8> {
         .filter(|(name, _)| exposed.is_none() || *name != EXPOSE)
         .chain(exposed.iter().map(|value| (EXPOSE, &value[..])))
         .chain([(MARK, &b"true"[..])]);
+    // Decided once, written thrice: number, sizes, bytes.
+    let kept: Vec<_> = kept.collect();
     let mut out = Vec::with_capacity(response.len());
-    write_pairs(kept, &mut out);
+    write_pairs(kept.into_iter(), &mut out);
     out
 }
 

@@ -66,8 +66,8 @@ pub fn arrive(
     keyed: &Keyed,
     policy: &Policy,
     limits: &StoreLimits,
+    now: MonoMillis,
 ) -> Result<Meeting, StoreFailure> {
-    let now = host.now();
     let buckets = vm.store.as_ref().ok_or(StoreFailure)?.geometry.buckets;
     let n = keyed.tag.bucket(buckets);
     let mut names = Name::default();
@@ -210,8 +210,9 @@ pub fn finish(
     place: &Place,
     finish: &Finish<'_>,
     limits: &StoreLimits,
+    now: MonoMillis,
 ) -> Result<Effect, StoreFailure> {
-    if !vm.lease.owns(host, &place.fence, host.now(), limits.lease)? {
+    if !vm.lease.owns(host, &place.fence, now, limits.lease)? {
         return Ok(Effect::Stale);
     }
     let mut names = Name::default();
@@ -276,7 +277,16 @@ pub fn write_doubts(host: &impl Host, vm: &mut Vm, limits: &StoreLimits) {
             at: each.at,
             fence: each.fence,
         };
-        if finish(host, vm, &place, &Finish::End(each.end, each.expiry, None), limits).is_err() {
+        if finish(
+            host,
+            vm,
+            &place,
+            &Finish::End(each.end, each.expiry, None),
+            limits,
+            host.now(),
+        )
+        .is_err()
+        {
             vm.unwritten.push(each);
         }
     }

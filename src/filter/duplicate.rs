@@ -31,9 +31,41 @@ pub struct Duplicate {
     body: BodyHash,
     body_is_whole: bool,
     read: usize,
-    began: u64,
+    began: Option<u64>,
     heard: Rc<Cell<MonoMillis>>,
     answered: Rc<Cell<bool>>,
+}
+
+/// What the host changes about an answer, to be undone when the answer passes by: it gives every local reply with a body
+/// a content type, and takes it off one without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mend {
+    /// Nothing.
+    Nothing,
+    /// The first response had no content type.
+    TakeOff,
+    /// The first response had this one.
+    PutBack(Vec<u8>),
+}
+
+impl Mend {
+    fn of(record: &Record<'_>) -> Self {
+        match (Pairs::new(record.pairs).first(b"content-type"), record.body.is_empty()) {
+            (None, false) => Self::TakeOff,
+            (Some(value), true) => Self::PutBack(value.to_vec()),
+            (None, true) | (Some(_), false) => Self::Nothing,
+        }
+    }
+
+    /// Undoes it, within the callback of the answer's headers.
+    pub fn apply(&self, host: &impl Host) {
+        // A content type too many does not make the answer wrong.
+        let _changed = match self {
+            Self::Nothing => Ok(()),
+            Self::TakeOff => host.remove_header(Side::Response, b"content-type"),
+            Self::PutBack(value) => host.set_response_header("content-type", value),
+        };
+    }
 }
 
 /// What a duplicate gets.
@@ -45,7 +77,13 @@ enum Verdict {
 impl Duplicate {
     /// Begins with what the request met at its head.
     #[must_use]
-    pub fn new(place: Place, met: Effect, keyed: Keyed, policy: Rc<Policy>, host: &impl Host) -> Self {
+    pub fn new(
+        place: Place,
+        met: Effect,
+        keyed: Keyed,
+        policy: Rc<Policy>,
+        (now, began): (MonoMillis, Option<u64>),
+    ) -> Self {
         Self {
             place,
             met,
@@ -54,8 +92,8 @@ impl Duplicate {
             body: BodyHash::default(),
             body_is_whole: true,
             read: 0,
-            began: host.micros(),
-            heard: Rc::new(Cell::new(host.now())),
+            began,
+            heard: Rc::new(Cell::new(now)),
             answered: Rc::new(Cell::new(false)),
         }
     }
@@ -73,7 +111,8 @@ impl Duplicate {
 
     /// Swallows a piece of the body; `len` bytes are in the host's buffer, of which some were read before.
     pub fn request_body(&mut self, host: &impl Host, vm: &Vm, len: usize) {
-        self.heard.set(host.now());
+        // The tick that looks at it is no finer than its own times.
+        self.heard.set(vm.ticked.unwrap_or_default().max(self.heard.get()));
         if self.met != Effect::RefuseMismatch && self.read < len {
             match (host.body(Side::Request, self.read, len - self.read), &vm.store) {
                 (Ok(piece), Some(store)) => self.body.push(piece, &store.secrets),
@@ -87,21 +126,24 @@ impl Duplicate {
     }
 
     /// Answers the duplicate: its request has ended.
-    pub fn settle(&self, host: &impl Host, vm: &mut Vm, root: &Root) {
+    pub fn settle(&self, host: &impl Host, vm: &mut Vm, root: &Root) -> Mend {
         if self.answered.get() {
-            return;
+            return Mend::Nothing;
         }
-        match self.verdict(host, vm) {
+        let mend = match self.verdict(host, vm) {
             Verdict::Answer(bytes) => self.answer(host, vm, root, &bytes),
             Verdict::Problem(problem, count) => {
                 vm.metrics.count(count);
-                respond(host, root, &problem);
+                respond(host, root, &problem)
             }
+        };
+        if let Some(began) = self.began {
+            vm.metrics.added(host.micros().saturating_sub(began));
         }
-        vm.metrics.added(host.micros().saturating_sub(self.began));
+        mend
     }
 
-    fn answer(&self, host: &impl Host, vm: &mut Vm, root: &Root, bytes: &[u8]) {
+    fn answer(&self, host: &impl Host, vm: &mut Vm, root: &Root, bytes: &[u8]) -> Mend {
         let Some(record) = Record::read(bytes) else {
             vm.metrics.count(Count::StoreError);
             return respond(host, root, &Problem::StoreUnavailable);
@@ -109,6 +151,7 @@ impl Duplicate {
         vm.metrics.count(Count::Answer);
         let status = self.policy.answer_status.unwrap_or(record.status);
         let _gone = host.respond(status, record.pairs, record.body);
+        Mend::of(&record)
     }
 
     fn verdict(&self, host: &impl Host, vm: &Vm) -> Verdict {

@@ -133,6 +133,13 @@ impl Stream for FakeHost {
         Ok(())
     }
 
+    fn set_response_header(&self, name: &'static str, value: &[u8]) -> Result<(), HostError> {
+        self.removed
+            .borrow_mut()
+            .push(format!("{name} = {}", String::from_utf8_lossy(value)));
+        Ok(())
+    }
+
     fn body(&self, _side: Side, start: usize, len: usize) -> Result<Vec<u8>, HostError> {
         let missing = HostError {
             call: "get_buffer_bytes",

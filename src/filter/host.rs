@@ -104,6 +104,12 @@ pub trait Stream {
     /// [`HostError`] if the host fails.
     fn remove_header(&self, side: Side, name: &[u8]) -> Result<(), HostError>;
 
+    /// Gives a response's header one value; only within the headers' callback.
+    ///
+    /// # Errors
+    /// [`HostError`] if the host fails.
+    fn set_response_header(&self, name: &'static str, value: &[u8]) -> Result<(), HostError>;
+
     /// Reads `len` bytes of the body's buffer from `start`; only within the body's callback.
     ///
     /// # Errors
@@ -290,6 +296,11 @@ mod proxy {
             // SAFETY: the host only reads `name`, within the call.
             let status = unsafe { proxy_remove_header_map_value(map(side), name.as_ptr(), name.len()) };
             done("remove_header_map_value", status)
+        }
+
+        fn set_response_header(&self, name: &'static str, value: &[u8]) -> Result<(), HostError> {
+            hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value))
+                .map_err(|status| failed("replace_header_map_value", status))
         }
 
         fn body(&self, side: Side, start: usize, len: usize) -> Result<Vec<u8>, HostError> {

@@ -2,7 +2,7 @@
 //! [`crate::duplicate`].
 
 use crate::claims::{self, Meeting, StoreFailure};
-use crate::duplicate::Duplicate;
+use crate::duplicate::{Duplicate, Mend};
 use crate::host::{Host, Side};
 use crate::metrics::Count;
 use crate::owner::Owner;
@@ -39,12 +39,9 @@ enum Stage {
     Unkeyed,
     Owner(Box<Owner>),
     Duplicate(Box<Duplicate>),
-    /// It has our answer.
-    Replied,
+    /// It has our answer, which is mended when it passes by.
+    Replied(Mend),
 }
-
-/// One first claim in so many is timed.
-const TIMED_ONE_IN: u64 = 64;
 
 impl Exchange {
     /// Begins an exchange; without a root's document nothing is done with it.
@@ -123,12 +120,9 @@ impl Exchange {
         if keyed.anonymous {
             vm.metrics.count(Count::Anonymous);
         }
-        let began = vm
-            .metrics
-            .pending(Count::Miss)
-            .is_multiple_of(TIMED_ONE_IN)
-            .then(|| host.micros());
-        match claims::arrive(host, vm, &keyed, policy, &root.document.store) {
+        let began = vm.metrics.is_timed().then(|| host.micros());
+        let now = host.now();
+        match claims::arrive(host, vm, &keyed, policy, &root.document.store, now) {
             Ok(Meeting::Owner(place)) => {
                 for name in request.forbidden() {
                     // A header that stays costs a retry that is counted, not a second run that is not.
@@ -141,7 +135,7 @@ impl Exchange {
                 Flow::Continue
             }
             Ok(Meeting::Duplicate(place, effect)) => {
-                let duplicate = Duplicate::new(place, effect, keyed, Rc::clone(policy), host);
+                let duplicate = Duplicate::new(place, effect, keyed, Rc::clone(policy), (now, began));
                 self.hold(host, vm, &root, duplicate, ended)
             }
             Ok(Meeting::Full) => {
@@ -157,8 +151,7 @@ impl Exchange {
 
     fn hold(&mut self, host: &impl Host, vm: &mut Vm, root: &Rc<Root>, duplicate: Duplicate, ended: bool) -> Flow {
         if ended {
-            duplicate.settle(host, vm, root);
-            self.stage = Stage::Replied;
+            self.stage = Stage::Replied(duplicate.settle(host, vm, root));
         } else {
             vm.parked.insert(self.id, duplicate.parked(root));
             self.stage = Stage::Duplicate(Box::new(duplicate));
@@ -184,7 +177,7 @@ impl Exchange {
                 }
                 Flow::Pause
             }
-            Stage::Replied => Flow::Pause,
+            Stage::Replied(_) => Flow::Pause,
         }
     }
 
@@ -195,10 +188,8 @@ impl Exchange {
 
     fn settle(&mut self, host: &impl Host, vm: &mut Vm) {
         vm.parked.remove(&self.id);
-        if let (Stage::Duplicate(duplicate), Some(root)) =
-            (std::mem::replace(&mut self.stage, Stage::Replied), &self.root)
-        {
-            duplicate.settle(host, vm, root);
+        if let (Stage::Duplicate(duplicate), Some(root)) = (&self.stage, &self.root) {
+            self.stage = Stage::Replied(duplicate.settle(host, vm, root));
         }
     }
 
@@ -210,7 +201,8 @@ impl Exchange {
                 self.complete(host, vm);
             }
             (Stage::Unkeyed, _) => strip(host),
-            (Stage::Owner(_) | Stage::Passing | Stage::Duplicate(_) | Stage::Replied, _) => {}
+            (Stage::Replied(mend), _) => mend.apply(host),
+            (Stage::Owner(_) | Stage::Passing | Stage::Duplicate(_), _) => {}
         }
         Flow::Continue
     }
@@ -252,21 +244,21 @@ impl Exchange {
             (Stage::Duplicate(_), _) => {
                 vm.parked.remove(&self.id);
             }
-            (Stage::Owner(_) | Stage::Passing | Stage::Unkeyed | Stage::Replied, _) => {}
+            (Stage::Owner(_) | Stage::Passing | Stage::Unkeyed | Stage::Replied(_), _) => {}
         }
     }
 
     fn refuse(&mut self, host: &impl Host, root: &Root, problem: &Problem) -> Flow {
-        respond(host, root, problem);
-        self.stage = Stage::Replied;
+        self.stage = Stage::Replied(respond(host, root, problem));
         Flow::Pause
     }
 }
 
 /// Tells a problem; a client that cannot be told is gone, and held requests never pass.
-pub(crate) fn respond(host: &impl Host, root: &Root, problem: &Problem) {
+pub(crate) fn respond(host: &impl Host, root: &Root, problem: &Problem) -> Mend {
     let reply = problem.reply(&root.document.problem);
     let _gone = host.respond(reply.status, &reply.pairs, &reply.body);
+    Mend::Nothing
 }
 
 /// Takes off what the upstream says to Reprise alone.

@@ -69,14 +69,10 @@ const COUNTERS: usize = NAMES.len();
 /// Numbers that go up and down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gauges {
-    /// Ways that hold a key.
-    pub keys_live: u64,
-    /// Ways that hold none.
-    pub ways_free: u64,
-    /// Bytes of all records.
-    pub record_bytes: u64,
     /// When the store was made, in seconds since 1970.
     pub store_started: u64,
+    /// Ways that hold a key, ways that hold none, bytes of all records; none before the first pass of the sweep.
+    pub counted: Option<[u64; 3]>,
 }
 
 /// The counts of one VM, and what the host calls them.
@@ -84,16 +80,20 @@ pub struct Gauges {
 pub struct Metrics {
     counts: [u64; COUNTERS],
     added: Vec<u64>,
+    keyed: u32,
     ids: Option<Ids>,
 }
 
 #[derive(Debug)]
 struct Ids {
     counters: Vec<u32>,
-    gauges: [u32; 4],
+    store_started: u32,
+    gauges: [u32; 3],
     added: u32,
 }
 
+/// One keyed request in so many is timed.
+const TIMED_ONE_IN: u32 = 16;
 /// Longest list of times that waits for the tick; what comes on top is not recorded.
 const ADDED_MAX: usize = 1024;
 
@@ -103,6 +103,12 @@ impl Metrics {
         if let Some(count) = self.counts.get_mut(what as usize) {
             *count += 1;
         }
+    }
+
+    /// Tells whether this keyed request is one of those that are timed: a clock costs more than a count.
+    pub fn is_timed(&mut self) -> bool {
+        self.keyed = self.keyed.wrapping_add(1);
+        self.keyed.is_multiple_of(TIMED_ONE_IN)
     }
 
     /// Notes a time that the filter added to a request, in microseconds.
@@ -135,13 +141,8 @@ impl Metrics {
             meter.record(ids.added, micros)?;
         }
         if let Some(gauges) = gauges {
-            let values = [
-                gauges.keys_live,
-                gauges.ways_free,
-                gauges.record_bytes,
-                gauges.store_started,
-            ];
-            for (id, value) in ids.gauges.iter().zip(values) {
+            meter.record(ids.store_started, gauges.store_started)?;
+            for (id, value) in ids.gauges.iter().zip(gauges.counted.into_iter().flatten()) {
                 meter.record(*id, value)?;
             }
         }
@@ -161,11 +162,12 @@ impl Ids {
             gauge("reprise_keys_live")?,
             gauge("reprise_ways_free")?,
             gauge("reprise_record_bytes")?,
-            gauge("reprise_store_started")?,
         ];
+        let store_started = gauge("reprise_store_started")?;
         let added = meter.metric(MetricKind::Histogram, "reprise_added_microseconds")?;
         Ok(Self {
             counters,
+            store_started,
             gauges,
             added,
         })

@@ -167,7 +167,8 @@ impl Owner {
             other => other,
         };
         let outcome = self.bounded(judged, vm, limits);
-        let expiry = host.now().plus(match outcome {
+        let now = host.now();
+        let expiry = now.plus(match outcome {
             Outcome::Store => self.policy.retain,
             _ => self.policy.unknown_retain,
         });
@@ -181,7 +182,7 @@ impl Owner {
             Outcome::Tombstone => Finish::End(End::Tombstone, expiry, record.as_deref()),
             Outcome::Unknown => Finish::End(End::Unknown, expiry, record.as_deref()),
         };
-        let written = claims::finish(host, vm, &self.place, &finish, limits);
+        let written = claims::finish(host, vm, &self.place, &finish, limits, now);
         let count = match (written, outcome) {
             (Ok(Effect::Keep), outcome) => ended(outcome),
             (Ok(_), _) => Count::EndStale,

@@ -164,11 +164,9 @@ impl Root {
 fn gauges(vm: &Vm) -> Option<Gauges> {
     let store = vm.store.as_ref()?;
     let usage = vm.fill.usage;
-    (usage.pass > 0).then_some(Gauges {
-        keys_live: u64::from(usage.live),
-        ways_free: u64::from(usage.free),
-        record_bytes: usage.bytes,
+    Some(Gauges {
         store_started: store.started_wall,
+        counted: (usage.pass > 0).then_some([u64::from(usage.live), u64::from(usage.free), usage.bytes]),
     })
 }
 

@@ -73,10 +73,9 @@ impl Bucket {
     /// Finds the way of `tag`, whatever it says but free.
     #[must_use]
     pub fn find(&self, tag: &Tag) -> Option<(u8, Way)> {
-        let at = self
-            .0
-            .chunks_exact(WAY_BYTES)
-            .position(|way| way.starts_with(&tag.0) && !is_free(way))?;
+        let (ways, _) = self.0.as_chunks::<WAY_BYTES>();
+        let wanted = u128::from_le_bytes(tag.0);
+        let at = ways.iter().position(|way| tag_of(way) == wanted && !is_free(way))?;
         let at = u8::try_from(at).ok()?;
         Some((at, self.way(at)))
     }
@@ -86,11 +85,8 @@ impl Bucket {
     /// A way that runs is never given up, nor is an unknown outcome before its time.
     #[must_use]
     pub fn place(&self, now: MonoMillis, on_full: OnFull) -> Option<Place> {
-        let free = self
-            .0
-            .chunks_exact(WAY_BYTES)
-            .position(is_free)
-            .and_then(|at| u8::try_from(at).ok());
+        let (ways, _) = self.0.as_chunks::<WAY_BYTES>();
+        let free = ways.iter().position(is_free).and_then(|at| u8::try_from(at).ok());
         let over = || self.ways().find(|(_, way)| way.age(now) == Age::Over).map(|(at, _)| at);
         if let Some(at) = free.or_else(over) {
             return Some(Place { at, evicts: false });
@@ -118,8 +114,15 @@ pub struct Place {
     pub evicts: bool,
 }
 
-fn is_free(way: &[u8]) -> bool {
-    !matches!(way.last(), Some(1..=4))
+const fn is_free(way: &[u8; WAY_BYTES]) -> bool {
+    let [.., state] = way;
+    !matches!(state, 1..=4)
+}
+
+/// Reads a way's tag as one number: comparing 32 of them byte by byte would cost more than all the rest.
+const fn tag_of(way: &[u8; WAY_BYTES]) -> u128 {
+    let [t0, t1, t2, t3, t4, t5, t6, t7, t8, t9, ta, tb, tc, td, te, tf, ..] = *way;
+    u128::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7, t8, t9, ta, tb, tc, td, te, tf])
 }
 
 fn decode(bytes: &[u8; WAY_BYTES]) -> Way {

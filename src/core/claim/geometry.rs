@@ -3,7 +3,6 @@
 use super::bucket::WAYS;
 use crate::time::MonoMillis;
 use alloc::string::String;
-use core::fmt::Write as _;
 
 const MAGIC: [u8; 4] = *b"RPR1";
 const VERSION: u16 = 1;
@@ -103,24 +102,39 @@ pub struct Name(String);
 impl Name {
     /// Names a bucket.
     pub fn bucket(&mut self, bucket: u32) -> &str {
-        self.write(format_args!("b:{bucket}"))
+        self.begin("b:").number(bucket)
     }
 
     /// Names the waiters of a bucket.
     pub fn waiters(&mut self, bucket: u32) -> &str {
-        self.write(format_args!("q:{bucket}"))
+        self.begin("q:").number(bucket)
     }
 
     /// Names the record of a way.
     pub fn record(&mut self, bucket: u32, way: u8) -> &str {
-        self.write(format_args!("r:{bucket}:{way}"))
+        self.begin("r:").number(bucket);
+        self.0.push(':');
+        self.number(u32::from(way))
     }
 
-    fn write(&mut self, text: core::fmt::Arguments<'_>) -> &str {
+    fn begin(&mut self, kind: &str) -> &mut Self {
         self.0.clear();
-        // Writing to a string cannot fail.
-        let _infallible = self.0.write_fmt(text);
-        &self.0
+        self.0.push_str(kind);
+        self
+    }
+
+    /// Appends a number; by hand, because `core::fmt` costs more than the look-up that follows.
+    fn number(&mut self, number: u32) -> &str {
+        let start = self.0.len();
+        let mut rest = number;
+        loop {
+            let digit = u8::try_from(rest % 10).unwrap_or_default();
+            self.0.insert(start, char::from(b'0'.saturating_add(digit)));
+            rest /= 10;
+            if rest == 0 {
+                return &self.0;
+            }
+        }
     }
 }
 

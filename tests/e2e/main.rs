@@ -21,6 +21,7 @@ mod outcomes;
 mod protocols;
 mod reference;
 mod retention;
+mod robust;
 mod shared;
 
 use reprise_tests::harness::{Request, Response};

@@ -97,6 +97,8 @@ impl Connection<'_> {
 mod tests {
     use super::*;
     use alloc::vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     type Header<'a> = (&'a str, &'a str);
 

@@ -315,6 +315,8 @@ impl End {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const TAG: Tag = Tag([7; 16]);
     const FIRST: Fence = Fence {

@@ -121,6 +121,8 @@ fn first_half(bytes: &[u8; 32]) -> Digest {
 mod tests {
     use super::*;
     use alloc::vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const SECRETS: Secrets = Secrets {
         identity: [1; 16],

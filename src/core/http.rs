@@ -89,6 +89,8 @@ pub(crate) fn has_token(value: &[u8], token: &[u8]) -> bool {
 mod tests {
     use super::*;
     use alloc::vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn written(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
         let mut out = vec![];

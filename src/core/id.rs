@@ -170,6 +170,8 @@ mod tests {
     use super::*;
     use crate::config::HeaderSyntax;
     use alloc::vec::Vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const SECRETS: Secrets = Secrets {
         identity: [1; 16],

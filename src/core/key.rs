@@ -172,6 +172,8 @@ fn check_one(parameters: &[u8]) -> Result<(), KeyError> {
 mod tests {
     use super::*;
     use alloc::vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[track_caller]
     fn check(value: &[u8], want: Result<&[u8], KeyError>) {

@@ -149,6 +149,8 @@ mod tests {
     use crate::config::{HeaderSyntax, Methods, Mode, OnUnknown, ReleaseOn, StatusSet};
     use crate::time::Millis;
     use alloc::string::String;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn policy() -> Policy {
         let statuses = [401, 403, 407, 408, 421, 425, 429]

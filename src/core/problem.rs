@@ -203,6 +203,8 @@ impl Problem {
 mod tests {
     use super::*;
     use crate::http::Pairs;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn style() -> ProblemStyle {
         ProblemStyle {

@@ -4,9 +4,8 @@ use crate::host::{Level, Meter as _, Proxy};
 use crate::http::{Exchange, Flow};
 use crate::root::{self, Root};
 use crate::vm::Vm;
-use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel};
+use proxy_wasm::types::{Action, ContextType, LogLevel};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -32,9 +31,8 @@ struct Plugin {
 impl Context for Plugin {}
 
 impl RootContext for Plugin {
-    fn on_configure(&mut self, size: usize) -> bool {
-        let bytes = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size);
-        let bytes = bytes.ok().flatten().unwrap_or_default();
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let bytes = self.get_plugin_configuration().unwrap_or_default();
         match with_vm(|vm| root::configure(&Proxy, vm, &bytes)) {
             Some(Ok(root)) => {
                 self.root = root;
@@ -80,10 +78,7 @@ impl Context for Http {}
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _count: usize, ended: bool) -> Action {
         #[cfg(feature = "trap")]
-        trap::on_command(hostcalls::get_map_value_bytes(
-            proxy_wasm::types::MapType::HttpRequestHeaders,
-            trap::HEADER,
-        ));
+        trap::on_command(self.get_http_request_header_bytes(trap::HEADER));
         action(with_vm(|vm| self.0.request_headers(&Proxy, vm, ended)))
     }
 
@@ -97,10 +92,7 @@ impl HttpContext for Http {
 
     fn on_http_response_headers(&mut self, _count: usize, ended: bool) -> Action {
         #[cfg(feature = "trap")]
-        trap::on_command(hostcalls::get_map_value_bytes(
-            proxy_wasm::types::MapType::HttpResponseHeaders,
-            trap::HEADER,
-        ));
+        trap::on_command(self.get_http_response_header_bytes(trap::HEADER));
         action(with_vm(|vm| self.0.response_headers(&Proxy, vm, ended)))
     }
 
@@ -120,13 +112,11 @@ impl HttpContext for Http {
 /// Kills the VM when a header says so: the crash tests' build alone has this.
 #[cfg(feature = "trap")]
 mod trap {
-    use proxy_wasm::types::Status;
-
     /// The header that commands it.
     pub(super) const HEADER: &str = "x-reprise-trap";
 
-    pub(super) fn on_command(value: Result<Option<Vec<u8>>, Status>) {
-        if matches!(value, Ok(Some(_))) {
+    pub(super) fn on_command(value: Option<Vec<u8>>) {
+        if value.is_some() {
             std::process::abort();
         }
     }

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, one writer for all of them.
 
+mod check_config;
 mod completions;
 mod config;
 mod doctor;
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Run the daemon
     Serve(serve::Arguments),
+    /// Check the filter's document, or the Envoy configuration around it
+    CheckConfig(check_config::Arguments),
     /// Show replayd's own configuration
     Config(config::Arguments),
     /// Look for what is wrong with an installation
@@ -77,6 +80,7 @@ impl Command {
     fn run(self, output: &mut Output) -> Result<Verdict, Box<dyn Diagnostic>> {
         match self {
             Self::Serve(arguments) => serve::run(&arguments, output),
+            Self::CheckConfig(arguments) => check_config::run(&arguments, output),
             Self::Config(arguments) => config::run(&arguments, output),
             Self::Doctor(arguments) => doctor::run(&arguments, output),
             Self::Completions(arguments) => completions::run(&arguments, output),

@@ -202,6 +202,8 @@ fn encode(way: &Way, bytes: &mut [u8; WAY_BYTES]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const NOW: MonoMillis = MonoMillis(10_000);
 

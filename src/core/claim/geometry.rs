@@ -127,6 +127,8 @@ impl Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_geometry_reads_back_and_garbage_does_not() {

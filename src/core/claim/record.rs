@@ -127,6 +127,8 @@ const fn number_of(kind: Kind) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn record() -> Record<'static> {
         Record {

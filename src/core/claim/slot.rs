@@ -133,6 +133,8 @@ fn encode(slot: &Slot, bytes: &mut [u8; SLOT_BYTES]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const LEASE: Millis = Millis(300);
 

@@ -176,6 +176,8 @@ impl Sweeper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn usage_and_sweeper_read_back() {

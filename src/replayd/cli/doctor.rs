@@ -5,11 +5,12 @@ mod files;
 mod reach;
 
 use super::output::Output;
-use super::{Diagnostic, Failure, Verdict};
+use super::{Diagnostic, Failure, Verdict, check_config};
 use crate::config::{Config, ConfigArgs};
 use clap::Args;
 use serde::Serialize;
 use std::fmt;
+use std::path::PathBuf;
 use tokio::runtime::Builder;
 
 /// Arguments of `replayd doctor`.
@@ -18,11 +19,14 @@ pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArgs,
     /// Only ask whether the running replayd is ready: exit code 0 or 1, for health checks
-    #[arg(long, conflicts_with = "envoy_admin")]
+    #[arg(long, conflicts_with_all = ["envoy_admin", "envoy_config"])]
     ready: bool,
     /// Where the console listens [default: what the running replayd wrote into its data directory]
     #[arg(long, value_name = "URL")]
     console: Option<String>,
+    /// Check this Envoy configuration, as `check-config` does
+    #[arg(long, value_name = "FILE")]
+    envoy_config: Option<PathBuf>,
     /// Ask this Envoy's admin interface (`http://IP:PORT`) for its version
     #[arg(long, value_name = "URL")]
     envoy_admin: Option<String>,
@@ -92,7 +96,10 @@ pub(super) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
     let config = Config::load(&arguments.config)?;
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::because("cannot start the runtime", error))?;
-    let checks = runtime.block_on(look(arguments, &config));
+    let mut checks = runtime.block_on(look(arguments, &config));
+    if let Some(file) = &arguments.envoy_config {
+        checks.extend(envoy::findings(&check_config::read(file)?));
+    }
     if arguments.json {
         output.write(format_args!("{:#}\n", serde_json::json!({ "checks": checks })))?;
     } else {

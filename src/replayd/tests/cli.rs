@@ -189,6 +189,22 @@ fn the_default_configuration_is_accepted() {
 }
 
 #[test]
+fn a_document_is_checked_with_an_exit_code_for_each_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("sound.yaml"), "version: 1\n").unwrap();
+    fs::write(dir.path().join("wrong.yaml"), "version: 1\nadress: x\n").unwrap();
+    check(replayd(dir.path(), &["check-config", "sound.yaml"])).code(0);
+    let wrong = check(replayd(dir.path(), &["check-config", "wrong.yaml", "--json"])).code(1);
+    let report: serde_json::Value = serde_json::from_slice(&wrong.get_output().stdout).unwrap();
+    assert_eq!(
+        (&report["file"], &report["errors"][0]["place"]),
+        (&"wrong.yaml".into(), &"adress".into())
+    );
+    let missing = check(replayd(dir.path(), &["check-config", "missing.yaml"])).code(2);
+    assert!(String::from_utf8_lossy(&missing.get_output().stderr).contains("cannot read missing.yaml"));
+}
+
+#[test]
 fn every_command_has_a_manual_page() {
     let dir = tempfile::tempdir().unwrap();
     check(replayd(dir.path(), &["man", "pages"])).code(0);

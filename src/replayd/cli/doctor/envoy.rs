@@ -1,6 +1,7 @@
-//! Envoy from outside: whether its admin interface answers, and which version it is.
+//! Envoy from outside: its configuration, whether its admin interface answers, and which version it is.
 
 use super::Check;
+use crate::check::{Finding, Report};
 use crate::client::fetch;
 use http::StatusCode;
 use serde::Deserialize;
@@ -19,6 +20,22 @@ const NAME: &str = "envoy-admin";
 struct ServerInfo {
     version: String,
     state: String,
+}
+
+/// Makes a check of every finding in Envoy's configuration; of none, one that says so.
+pub(super) fn findings(report: &Report) -> Vec<Check> {
+    let name = "envoy-config";
+    let told = |Finding { place, text }: &Finding| format!("{}: {place}: {text}", report.file);
+    let errors = report.errors.iter().map(|finding| Check::error(name, told(finding)));
+    let warnings = report
+        .warnings
+        .iter()
+        .map(|finding| Check::warning(name, told(finding)));
+    let mut checks: Vec<_> = errors.chain(warnings).collect();
+    if checks.is_empty() {
+        checks.push(Check::ok(name, format!("{}: nothing is wrong", report.file)));
+    }
+    checks
 }
 
 /// Asks the admin interface at `url` who it is.
@@ -79,6 +96,19 @@ mod tests {
     #[test]
     fn an_envoy_that_drains_is_a_warning() {
         check("1.40.0", "DRAINING", Status::Warning, "DRAINING");
+    }
+
+    #[test]
+    fn each_finding_in_the_configuration_is_a_check() {
+        let found = findings(&crate::check::check("version: 1\nadress: x\nnaem: y\n", "a.yaml"));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found.iter().all(|check| check.status == Status::Error), "{found:?}");
+    }
+
+    #[test]
+    fn a_configuration_without_findings_is_one_check() {
+        let found = findings(&crate::check::check("version: 1\n", "a.yaml"));
+        assert_eq!(found, [Check::ok("envoy-config", "a.yaml: nothing is wrong")]);
     }
 
     #[test]

@@ -1,0 +1,182 @@
+//! Envoy's configuration: one listener for each variant, alike but for the HTTP filters.
+
+use crate::message::PATH;
+use crate::row::Variant;
+use serde_json::{Value, json};
+
+/// Prefix of the types of Envoy's HTTP filters.
+const FILTERS: &str = "type.googleapis.com/envoy.extensions.filters.http";
+
+/// Keys that a filter's store can hold. At 20,000 new keys a second that live for 5 s it is 40 % full, the most it is made for.
+const KEYS_MAX: u32 = 262_144;
+
+/// The modules that the filters run.
+#[derive(Debug, Clone)]
+pub(crate) struct Modules {
+    /// Path of `reprise.wasm`.
+    pub(crate) reprise: String,
+    /// Path of the filter that does nothing.
+    pub(crate) noop: String,
+}
+
+/// A listener to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// What its filters are.
+    pub(crate) variant: Variant,
+    /// Its port on the loopback.
+    pub(crate) port: u16,
+}
+
+/// The whole bootstrap document.
+pub(crate) fn bootstrap(places: &[Place], modules: &Modules, upstream_port: u16, admin_port: u16) -> Value {
+    let listeners: Vec<Value> = places.iter().map(|place| listener(*place, modules)).collect();
+    json!({
+        "admin": {"address": address(admin_port)},
+        "static_resources": {
+            "listeners": listeners,
+            "clusters": [{
+                "name": "upstream",
+                "type": "STATIC",
+                "connect_timeout": "1s",
+                "per_connection_buffer_limit_bytes": 65_536,
+                "load_assignment": {
+                    "cluster_name": "upstream",
+                    "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(upstream_port)}}]}]
+                }
+            }]
+        }
+    })
+}
+
+/// The limits and the header removal are the reference configuration's, on `plain` as on the others.
+fn listener(place: Place, modules: &Modules) -> Value {
+    let name = place.variant.name();
+    json!({
+        "name": name,
+        "address": address(place.port),
+        "per_connection_buffer_limit_bytes": 65_536,
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": name,
+                "early_header_mutation_extensions": [{
+                    "name": "envoy.http.early_header_mutation.header_mutation",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+                        "mutations": [{"remove_on_match": {"key_matcher": {"prefix": "reprise-"}}}]
+                    }
+                }],
+                "route_config": {"virtual_hosts": [{
+                    "name": "all",
+                    "domains": ["*"],
+                    "request_body_buffer_limit": 4_194_304,
+                    "routes": [route(place.variant)]
+                }]},
+                "http_filters": http_filters(place.variant, modules)
+            }
+        }]}]
+    })
+}
+
+fn route(variant: Variant) -> Value {
+    let mut route = json!({"match": {"prefix": "/"}, "route": {"cluster": "upstream"}});
+    if variant == Variant::FirstSeenFull {
+        route["metadata"] = json!({"filter_metadata": {"reprise": {"idempotency": {"retain_s": 5}}}});
+    }
+    route
+}
+
+fn http_filters(variant: Variant, modules: &Modules) -> Vec<Value> {
+    let own = match variant {
+        Variant::Plain | Variant::Control => None,
+        Variant::Noop => Some(wasm(variant, &modules.noop, &json!({}))),
+        Variant::LuaHeader => Some(lua()),
+        Variant::FirstSeen | Variant::FirstSeenFull | Variant::Answer => {
+            Some(wasm(variant, &modules.reprise, &document(variant)))
+        }
+    };
+    let router = json!({"name": "router", "typed_config": {"@type": format!("{FILTERS}.router.v3.Router")}});
+    own.into_iter().chain([router]).collect()
+}
+
+fn lua() -> Value {
+    let source = "function envoy_on_request(handle) handle:headers():get('idempotency-key') end";
+    json!({
+        "name": "lua",
+        "typed_config": {
+            "@type": format!("{FILTERS}.lua.v3.Lua"),
+            "default_source_code": {"inline_string": source}
+        }
+    })
+}
+
+/// A VM, and with it a store, of the variant's own.
+fn wasm(variant: Variant, module: &str, document: &Value) -> Value {
+    let name = variant.name();
+    json!({
+        "name": name,
+        "typed_config": {
+            "@type": format!("{FILTERS}.wasm.v3.Wasm"),
+            "config": {
+                "name": name,
+                "vm_config": {
+                    "vm_id": name,
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": {"local": {"filename": module}}
+                },
+                "configuration": {
+                    "@type": "type.googleapis.com/google.protobuf.StringValue",
+                    "value": document.to_string()
+                },
+                "failure_policy": "FAIL_RELOAD",
+                "allow_on_headers_stop_iteration": true
+            }
+        }
+    })
+}
+
+/// The filter's document. Keys live for 5 s, but for the pool of `answer`: those are recorded once, before the run, and
+/// have to outlive it.
+fn document(variant: Variant) -> Value {
+    let retain_s = if variant == Variant::Answer { 3600 } else { 5 };
+    let mut document = json!({
+        "version": 1,
+        "name": "bench",
+        "idempotency": {"mode": "optional", "retain_s": retain_s, "keys_max": KEYS_MAX}
+    });
+    if variant == Variant::FirstSeenFull {
+        document["rules"] = rules();
+    }
+    document
+}
+
+/// Eight rules; the requests' path meets the last.
+fn rules() -> Value {
+    let others = [
+        "customers",
+        "customers/{id}",
+        "invoices",
+        "invoices/{id}",
+        "refunds",
+        "orders",
+        "orders/{id}",
+    ];
+    let paths = others
+        .iter()
+        .map(|path| format!("/v1/{path}"))
+        .chain([PATH.replace("42", "{id}")]);
+    paths
+        .map(|path| {
+            json!({
+                "match": {"methods": ["POST"], "host": "*", "path": path},
+                "idempotency": {"mode": "required"}
+            })
+        })
+        .collect()
+}
+
+fn address(port: u16) -> Value {
+    json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
+}

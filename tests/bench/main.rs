@@ -1,0 +1,174 @@
+//! Measures what the filter costs: CPU, throughput and latency as ratios to the same Envoy without it.
+//!
+//! One Envoy with one worker, pinned to one core, has a listener for each variant; this process, on another core, is load
+//! generator and upstream. How slices are paired is in [`measure`]; what is compared with what is in [`row`].
+
+mod client;
+mod clock;
+mod config;
+mod envoy;
+mod key;
+mod load;
+mod measure;
+mod message;
+mod options;
+mod ready;
+mod report;
+mod row;
+mod schedule;
+mod stat;
+mod upstream;
+mod worker;
+mod wrk;
+
+use crate::config::{Modules, Place};
+use crate::envoy::Envoy;
+use crate::key::{Keys, POOL_KEYS};
+use crate::load::{Generator, Load, Stop};
+use crate::measure::Findings;
+use crate::message::Method;
+use crate::options::{Options, USAGE};
+use crate::report::Report;
+use crate::row::{ROWS, Row, Variant};
+use crate::worker::Cores;
+use crate::wrk::Check;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::{env, fs};
+
+fn main() -> ExitCode {
+    let options = match Options::parse(env::args().skip(1)) {
+        Ok(options) => options,
+        Err(problem) => return fail(&format!("{problem}\n{USAGE}")),
+    };
+    match run(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => fail("a row is void"),
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+/// A stderr that is gone is no reason to end otherwise.
+fn fail(problem: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "bench: {problem}");
+    ExitCode::FAILURE
+}
+
+/// Runs the rows asked for and reports; false if one of them is void.
+fn run(options: &Options) -> io::Result<bool> {
+    let modules = Modules {
+        reprise: options.wasm.clone(),
+        noop: options.noop.clone(),
+    };
+    let mut report = Report {
+        plan: options.plan,
+        rows: Vec::new(),
+        ready: None,
+        checks: Vec::new(),
+        notes: Vec::new(),
+        wasm_bytes: fs::metadata(&options.wasm).ok().map(|file| file.len()),
+    };
+    if options.has("ready") {
+        report.ready = Some(ready::measure(&options.envoy, &modules)?);
+    }
+    compare(options, &modules, &mut report)?;
+    if let Some(path) = &options.json {
+        fs::write(path, format!("{:#}\n", report.json()))?;
+    }
+    io::stdout().write_all(report.markdown().as_bytes())?;
+    Ok(report.is_sound())
+}
+
+/// Measures the rows that need a running Envoy, all with the same one.
+fn compare(options: &Options, modules: &Modules, report: &mut Report) -> io::Result<()> {
+    let rows: Vec<Row> = ROWS.into_iter().filter(|row| options.has(row.name)).collect();
+    let is_checked = options.has("wrk") && wrk::is_installed();
+    if options.has("wrk") && !is_checked {
+        report.notes.push("skipped: `wrk`, which is not in PATH.".to_owned());
+    }
+    let variants = variants(rows.iter().copied().chain(wrk::rows().filter(|_| is_checked)));
+    if variants.is_empty() {
+        return Ok(());
+    }
+    let cores = Cores::allowed()?;
+    if !cores.are_enough() {
+        report
+            .notes
+            .push("Envoy and the load generator shared one core: ratios are blunted.".to_owned());
+    }
+    let ports = envoy::free_ports(variants.len() + 1)?;
+    let (admin, ports) = (ports[variants.len()], &ports[..variants.len()]);
+    let places: Vec<Place> = variants
+        .iter()
+        .zip(ports)
+        .map(|(variant, port)| Place {
+            variant: *variant,
+            port: *port,
+        })
+        .collect();
+    let mut generator = Generator::new()?;
+    let bootstrap = config::bootstrap(&places, modules, generator.upstream_port()?, admin);
+    cores.take_envoys()?;
+    let envoy = Envoy::start(&options.envoy, &bootstrap, admin)?;
+    cores.take_own()?;
+    generator.connect(ports, envoy.worker()?)?;
+    let mute = prime(&mut generator, &variants)?;
+    report.rows = rows
+        .into_iter()
+        .map(|row| {
+            (
+                row,
+                Findings {
+                    void: row.void(&mute),
+                    ..Findings::default()
+                },
+            )
+        })
+        .collect();
+    measure::run(&mut generator, &mut report.rows, &variants, options.plan)?;
+    if is_checked {
+        report.checks = wrk::rows().map(|row| Check::new(row, row.void(&mute))).collect();
+        wrk::run(&mut generator, &mut report.checks, &variants, ports)?;
+    }
+    cores.take_all()
+}
+
+/// The listeners that `rows` need, each once.
+fn variants(rows: impl Iterator<Item = Row>) -> Vec<Variant> {
+    let mut variants = Vec::new();
+    for variant in rows.flat_map(|row| [row.base, row.own]) {
+        if !variants.contains(&variant) {
+            variants.push(variant);
+        }
+    }
+    variants
+}
+
+/// Keys that prove that a filter acts: few enough to be repeated before they expire, even on a busy machine.
+const PROOF_KEYS: u64 = 256;
+
+/// Records the pool's answers for the row `answer`, and proves that each filter acts: a repeat may not reach the upstream.
+///
+/// Returns the filters that did not, with what was seen instead. Without this proof, a filter that does nothing would be
+/// the fastest of all.
+fn prime(generator: &mut Generator, variants: &[Variant]) -> io::Result<Vec<(Variant, String)>> {
+    let own = [Variant::FirstSeen, Variant::FirstSeenFull, Variant::Answer];
+    let mut mute = Vec::new();
+    for variant in variants.iter().filter(|variant| own.contains(variant)) {
+        let load = Load {
+            keys: Keys::Pool,
+            ..row::load(*variant, Method::Post, variants)
+        };
+        let keys = if *variant == Variant::Answer {
+            POOL_KEYS
+        } else {
+            PROOF_KEYS
+        };
+        for (is_stored, when) in [(false, "first requests"), (true, "repeats")] {
+            generator.rewind_pool();
+            let slice = generator.saturate(Load { is_stored, ..load }, Stop::Count(keys))?;
+            mute.extend(slice.void.map(|void| (*variant, format!("{when}: {void}"))));
+        }
+    }
+    Ok(mute)
+}

@@ -1,0 +1,130 @@
+//! The rows: which filter, with which requests, against which other filter.
+
+use crate::key::Keys;
+use crate::load::Load;
+use crate::message::Method;
+
+/// A listener's filters. All else is the same on every listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Variant {
+    /// The router alone.
+    Plain,
+    /// The router alone once more: what this shows against [`Self::Plain`] is the error of the method.
+    Control,
+    /// A proxy-wasm filter that does nothing.
+    Noop,
+    /// A Lua filter that reads one header.
+    LuaHeader,
+    /// Reprise with the smallest document.
+    FirstSeen,
+    /// Reprise with rules in the document and metadata on the route.
+    FirstSeenFull,
+    /// Reprise, all of whose keys were seen before.
+    Answer,
+}
+
+impl Variant {
+    /// Names the listener, the plugin and its VM.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Control => "control",
+            Self::Noop => "noop",
+            Self::LuaHeader => "lua_header",
+            Self::FirstSeen => "first_seen",
+            Self::FirstSeenFull => "first_seen_full",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+/// One comparison.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    /// What the command line, the table and the JSON call it.
+    pub(crate) name: &'static str,
+    /// What is measured.
+    pub(crate) own: Variant,
+    /// What it is measured against, in the adjacent slice.
+    pub(crate) base: Variant,
+    /// What both are asked.
+    pub(crate) method: Method,
+    /// What is hoped for, in words; empty if nothing is. Shown, never enforced: a bench is not a test.
+    pub(crate) target: &'static str,
+}
+
+/// Every comparison, in the order of the table.
+pub(crate) const ROWS: [Row; 9] = [
+    row("plain", Variant::Control, Variant::Plain, Method::Post, ""),
+    row("noop", Variant::Noop, Variant::Plain, Method::Get, ""),
+    row("untouched", Variant::FirstSeen, Variant::Plain, Method::Get, ""),
+    row(
+        "untouched",
+        Variant::FirstSeen,
+        Variant::Noop,
+        Method::Get,
+        "CPU ≤ 1.05",
+    ),
+    row("lua_header", Variant::LuaHeader, Variant::Plain, Method::Post, ""),
+    row("noop_post", Variant::Noop, Variant::Plain, Method::Post, ""),
+    row(
+        "first_seen",
+        Variant::FirstSeen,
+        Variant::Plain,
+        Method::Post,
+        "CPU ≤ 1.45, throughput ≥ 0.68",
+    ),
+    row(
+        "first_seen_full",
+        Variant::FirstSeenFull,
+        Variant::Plain,
+        Method::Post,
+        "CPU ≤ 1.50, throughput ≥ 0.68",
+    ),
+    row(
+        "answer",
+        Variant::Answer,
+        Variant::Plain,
+        Method::Post,
+        "CPU ≤ 0.75, throughput ≥ 1.35",
+    ),
+];
+
+const fn row(name: &'static str, own: Variant, base: Variant, method: Method, target: &'static str) -> Row {
+    Row {
+        name,
+        own,
+        base,
+        method,
+        target,
+    }
+}
+
+impl Row {
+    /// What slices of this row send; `variants` are the listeners in their order.
+    pub(crate) fn loads(&self, variants: &[Variant]) -> (Load, Load) {
+        (
+            load(self.own, self.method, variants),
+            load(self.base, self.method, variants),
+        )
+    }
+
+    /// Why this row cannot count, if one of its filters is among those that do not act.
+    pub(crate) fn void(&self, mute: &[(Variant, String)]) -> Option<String> {
+        let mut mine = mute
+            .iter()
+            .filter(|(variant, _)| [self.own, self.base].contains(variant));
+        mine.next().map(|(_, void)| void.clone())
+    }
+}
+
+/// What is sent to one variant. Its base gets fresh keys, which nobody there looks at.
+pub(crate) fn load(variant: Variant, method: Method, variants: &[Variant]) -> Load {
+    let is_stored = variant == Variant::Answer;
+    Load {
+        listener: variants.iter().position(|other| *other == variant).unwrap_or(0),
+        method,
+        keys: if is_stored { Keys::Pool } else { Keys::Fresh },
+        is_stored,
+    }
+}

@@ -113,3 +113,18 @@ async fn a_repeat_keeps_its_connection() {
     assert!(!connection.is_closed().await);
     assert_eq!(stack.runs(&post).await, 1);
 }
+
+#[tokio::test]
+async fn scripts_of_other_origins_may_read_the_mark() {
+    let Some(stack) = shared().await else { return };
+    let script = json!({"headers": [["access-control-allow-origin", "*"], ["access-control-expose-headers", "etag"]]});
+    let (_, second) = twice(&stack.fresh("plain").script(&script)).await;
+    let exposed = second
+        .all("access-control-expose-headers")
+        .join(",")
+        .to_ascii_lowercase();
+    assert!(
+        second.is_answer() && exposed.contains("idempotent-replayed") && exposed.contains("etag"),
+        "{second:?}"
+    );
+}

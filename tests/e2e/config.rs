@@ -1,7 +1,7 @@
 //! Documents that Envoy must not take.
 
 use reprise_tests::harness::{Settings, Stack};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[track_caller]
 fn assert_refused(settings: Settings, words: &[&str]) {
@@ -33,4 +33,30 @@ fn the_reference_configuration_is_valid() {
     if let Some(verdict) = Stack::builder().validate() {
         assert_eq!(verdict, Ok(()));
     }
+}
+
+#[test]
+fn the_authentication_example_is_valid_where_it_says_it_belongs() {
+    let example = include_str!("../../envoy/authn.yaml");
+    let example: Value = serde_saphyr::from_str(example).unwrap();
+    let settings = Stack::builder()
+        .document(json!({"principal": [{"header": "x-user"}]}))
+        .patch(move |bootstrap| {
+            let resources = &mut bootstrap["static_resources"];
+            append(&mut resources["clusters"], &example["clusters"]);
+            let manager = &mut resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+            let mutations = &mut manager["early_header_mutation_extensions"][0]["typed_config"]["mutations"];
+            append(mutations, &example["mutations"]);
+            let filters = manager["http_filters"].as_array_mut().unwrap();
+            filters.splice(0..0, example["http_filters"].as_array().unwrap().iter().cloned());
+        });
+    if let Some(verdict) = settings.validate() {
+        assert_eq!(verdict, Ok(()));
+    }
+}
+
+fn append(list: &mut Value, more: &Value) {
+    list.as_array_mut()
+        .unwrap()
+        .extend(more.as_array().unwrap().iter().cloned());
 }

@@ -5,7 +5,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test fails by panicking, also in its helper functions"
+    clippy::print_stdout,
+    reason = "a test fails by panicking, also in its helper functions, and says on the terminal what it skipped"
 )]
 
 mod answers;
@@ -21,6 +22,7 @@ mod outcomes;
 mod protocols;
 mod reference;
 mod retention;
+mod robust;
 mod shared;
 
 use reprise_tests::harness::{Request, Response};

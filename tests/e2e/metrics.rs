@@ -56,3 +56,25 @@ async fn a_retry_by_the_proxy_is_counted() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn gauges_tell_what_the_store_holds() {
+    let document = json!({"idempotency": {"keys_max": 64}});
+    let Some(stack) = Stack::builder().document(document).start().await else {
+        return;
+    };
+    for key in ["a", "b", "c"] {
+        assert_eq!(stack.post("/counted").key(key).send().await.status, 201);
+    }
+    eventually("the sweep has counted", Duration::from_secs(10), || async {
+        let stats = stack.stats().await;
+        let counted = [stats.value("reprise_keys_live"), stats.value("reprise_ways_free")];
+        let told = stats.value("reprise_store_started") > 0.0 && stats.value("reprise_record_bytes") > 0.0;
+        if counted == [3.0, 61.0] && told {
+            Ok(())
+        } else {
+            Err(format!("{counted:?}, {:?}", stats.names("reprise_")))
+        }
+    })
+    .await;
+}

@@ -43,9 +43,33 @@ async fn a_record_outlives_a_reload_of_the_configuration() {
 }
 
 #[tokio::test]
+async fn a_record_outlives_the_listener() {
+    let Some(stack) = Stack::builder().lds().start().await else {
+        return;
+    };
+    let post = stack.post("/gone-and-back").key("K");
+    let first = post.send().await;
+    let listeners = stack.resources("lds.json");
+    stack.replace("lds.json", &json!({"resources": []}));
+    stack.gauge_is("listener_manager.total_listeners_active", 0).await;
+    stack.gauge_is("listener_manager.total_listeners_draining", 0).await;
+    stack.replace("lds.json", &listeners);
+    stack.gauge_is("listener_manager.total_listeners_active", 1).await;
+    assert_answers(&first, &post.send().await);
+    assert_eq!(stack.runs(&post).await, 1);
+}
+
+#[tokio::test]
 async fn a_reload_that_is_refused_leaves_the_old_document_in_force() {
-    let stack = Stack::builder().lds().allow_log("").start().await;
-    let Some(stack) = stack else { return };
+    let refusal = "the configuration is refused";
+    let allowed = Stack::builder()
+        .lds()
+        .allow_log(refusal)
+        .allow_log("Wasm VM failed")
+        .allow_log("failed to load");
+    let Some(stack) = allowed.allow_log("Unable to create Wasm plugin").start().await else {
+        return;
+    };
     assert!(!stack.reload(json!({"no_such_field": 1})).await);
     let post = stack.post("/still").key("K");
     let first = post.send().await;

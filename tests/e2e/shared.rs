@@ -13,7 +13,12 @@ pub(crate) struct Shared(&'static Stack);
 
 /// Gives the shared stack; none if Envoy or the filter is missing.
 pub(crate) async fn shared() -> Option<Shared> {
-    STACK.get_or_init(|| settings().start()).await.as_ref().map(Shared)
+    let told = STACK.initialized();
+    let stack = STACK.get_or_init(|| settings().start()).await.as_ref();
+    if told && stack.is_none() {
+        println!("skipped: the shared stack did not start, see above");
+    }
+    stack.map(Shared)
 }
 
 impl Shared {

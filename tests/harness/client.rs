@@ -19,6 +19,7 @@ pub struct Request {
     pub(super) target: String,
     pub(super) headers: Vec<(String, Vec<u8>)>,
     pub(super) body: Option<Vec<u8>>,
+    pub(super) trailers: Vec<(String, String)>,
     chunked: bool,
 }
 
@@ -32,6 +33,7 @@ impl Request {
             target: target.to_owned(),
             headers: Vec::new(),
             body: None,
+            trailers: Vec::new(),
             chunked: false,
         }
     }
@@ -87,6 +89,13 @@ impl Request {
     #[must_use]
     pub fn json(self, body: &Value) -> Self {
         self.header("content-type", "application/json").body(body.to_string())
+    }
+
+    /// Adds a trailer; sent over HTTP/2 only.
+    #[must_use]
+    pub fn trailer(mut self, name: &str, value: &str) -> Self {
+        self.trailers.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Sends the body in chunks, without `content-length`.

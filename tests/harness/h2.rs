@@ -3,17 +3,21 @@
 use super::client::{Request, Response};
 use super::wait::within;
 use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper::{HeaderMap, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// One connection.
 #[derive(Debug, Clone)]
-pub struct Http2(SendRequest<Full<Bytes>>);
+pub struct Http2(SendRequest<Body>);
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 impl Http2 {
     /// Connects to `to`.
@@ -54,8 +58,14 @@ impl Http2 {
     }
 }
 
-fn translate(request: &Request) -> hyper::Request<Full<Bytes>> {
-    let body = Full::new(Bytes::from(request.body.clone().unwrap_or_default()));
+fn translate(request: &Request) -> hyper::Request<Body> {
+    let bytes = Bytes::from(request.body.clone().unwrap_or_default());
+    let pair = |(name, value): &(String, String)| Some((name.parse().ok()?, value.parse().ok()?));
+    let trailers: HeaderMap = request.trailers.iter().filter_map(pair).collect();
+    let trailers = (!trailers.is_empty()).then_some(Ok(trailers));
+    let body = Full::new(bytes)
+        .with_trailers(std::future::ready(trailers))
+        .boxed_unsync();
     let mut builder = hyper::Request::builder()
         .method(request.method.as_str())
         .uri(format!("http://edge.test{}", request.target));

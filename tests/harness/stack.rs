@@ -177,17 +177,36 @@ impl Stack {
     }
 
     async fn listener_updates(&self) -> (u64, u64) {
-        let text = self.admin("GET", "/stats?filter=listener_manager.lds.update").await;
-        let read = |name: &str| {
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-            line.and_then(|value| value.parse().ok()).unwrap_or_default()
-        };
-        (
-            read("listener_manager.lds.update_success"),
-            read("listener_manager.lds.update_rejected"),
-        )
+        let read = async |name: &str| self.gauge(&format!("listener_manager.lds.update_{name}")).await;
+        (read("success").await, read("rejected").await)
+    }
+
+    /// Reads one of Envoy's own numbers by its full name; 0 if it is not there.
+    pub async fn gauge(&self, name: &str) -> u64 {
+        let text = self.admin("GET", &format!("/stats?filter={name}")).await;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.and_then(|value| value.parse().ok()).unwrap_or_default()
+    }
+
+    /// Waits until one of Envoy's own numbers has this value.
+    pub async fn gauge_is(&self, name: &str, value: u64) {
+        eventually(&format!("{name} is {value}"), START, || async {
+            let now = self.gauge(name).await;
+            if now == value {
+                Ok(())
+            } else {
+                Err(format!("it is {now}"))
+            }
+        })
+        .await;
+    }
+
+    /// Reads a file of resources.
+    #[must_use]
+    pub fn resources(&self, name: &str) -> Value {
+        read_json(&self.file(name))
     }
 
     /// Replaces a file of resources in one step, as Envoy wants it.

@@ -68,6 +68,9 @@ pub(super) async fn answer(request: Request<Incoming>, journal: Arc<Journal>) ->
     if script.fault == Some(Fault::ResetUnread) {
         return Err(io::Error::other("reset by script"));
     }
+    if script.early {
+        return send(Draft::json(StatusCode::OK, &json!("early")), &script, journal).await;
+    }
     let (seen, body) = receive(request).await;
     let (method, target, ended) = (seen.method.clone(), seen.target.clone(), seen.ended);
     let (n, earlier) = journal.write(seen);

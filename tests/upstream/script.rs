@@ -39,6 +39,9 @@ pub struct Script {
     /// The response waits here after its first piece, or after its headers if it breaks off there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_gate: Option<String>,
+    /// Answers at the request's headers; its body is never read, and nothing is executed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub early: bool,
     /// How long the application works before it answers, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,

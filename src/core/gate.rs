@@ -100,7 +100,9 @@ impl<'a> Request<'a> {
     }
 }
 
-fn is_safe(method: &[u8]) -> bool {
+/// Tells whether a method is safe: a key means nothing to it.
+#[must_use]
+pub const fn is_safe(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
 }
 

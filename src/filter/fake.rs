@@ -126,6 +126,12 @@ impl Stream for FakeHost {
         })
     }
 
+    fn request_header(&self, name: &'static str) -> Result<Option<Vec<u8>>, HostError> {
+        Ok(Pairs::new(&self.request.borrow())
+            .first(name.as_bytes())
+            .map(<[u8]>::to_vec))
+    }
+
     fn remove_header(&self, _side: Side, name: &[u8]) -> Result<(), HostError> {
         self.removed
             .borrow_mut()

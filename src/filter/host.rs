@@ -98,6 +98,12 @@ pub trait Stream {
     /// [`HostError`] if the host fails.
     fn headers(&self, side: Side) -> Result<Vec<u8>, HostError>;
 
+    /// Reads the first value of one request header; only within the headers' callback.
+    ///
+    /// # Errors
+    /// [`HostError`] if the host fails.
+    fn request_header(&self, name: &'static str) -> Result<Option<Vec<u8>>, HostError>;
+
     /// Takes off all headers of a name; only within their callback.
     ///
     /// # Errors
@@ -289,6 +295,11 @@ mod proxy {
                     Vec::from_raw_parts(data, size, size)
                 })
             }
+        }
+
+        fn request_header(&self, name: &'static str) -> Result<Option<Vec<u8>>, HostError> {
+            hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name)
+                .map_err(|status| failed("get_header_map_value", status))
         }
 
         #[expect(unsafe_code, reason = "a name may be any bytes, the SDK takes str")]

@@ -9,7 +9,7 @@ use crate::owner::Owner;
 use crate::root::{BadMetadata, Root};
 use crate::vm::Vm;
 use reprise_core::config::{Mode, Policy};
-use reprise_core::gate::{Gate, Keyed, Request, gate};
+use reprise_core::gate::{Gate, Keyed, Request, gate, is_safe};
 use reprise_core::http::Pairs;
 use reprise_core::problem::Problem;
 use std::rc::Rc;
@@ -60,6 +60,9 @@ impl Exchange {
             return Flow::Continue;
         };
         vm.has_streams = true;
+        if is_untouched(host) {
+            return Flow::Continue;
+        }
         let Ok(map) = host.headers(Side::Request) else {
             vm.metrics.count(Count::StoreError);
             return self.refuse(host, &root, &Problem::StoreUnavailable);
@@ -252,6 +255,14 @@ impl Exchange {
         self.stage = Stage::Replied(respond(host, root, problem));
         Flow::Pause
     }
+}
+
+/// Tells whether nothing concerns the request, by the two headers that say so: most requests end here.
+fn is_untouched(host: &impl Host) -> bool {
+    let Ok(Some(method)) = host.request_header(":method") else {
+        return false;
+    };
+    is_safe(&method) && matches!(host.request_header("upgrade"), Ok(None))
 }
 
 /// Tells a problem; a client that cannot be told is gone, and held requests never pass.

@@ -185,7 +185,7 @@ impl Routes {
             let here = place.item(at);
             check_off(&rule.idempotency(), defaults, &here.field("idempotency"), problems);
             if let Err(problem) = self.add_rule(at, rule) {
-                problems.add(&here.field("match").field("path"), problem);
+                problems.add(&here.field("match").field("path"), format_args!("{problem}"));
             }
         }
         self.check_contradictions(place, problems);
@@ -231,7 +231,7 @@ impl Routes {
 
     fn describe(&self, path: &str, error: &matchit::InsertError) -> String {
         let matchit::InsertError::Conflict { with } = error else {
-            return format!("{path:?} is not a template: {}", error.to_string().to_lowercase());
+            return format!("{path:?} is not a template: {}", error.to_string().to_ascii_lowercase());
         };
         let known = self.templates.iter().find(|template| template.path == *with);
         let place = known
@@ -272,10 +272,12 @@ impl Routes {
 
 fn note_contradictions(earlier: &Rule, later: &Rule, place: &Place<'_>, problems: &mut Problems) {
     for name in later.fields.contradictions(&earlier.fields) {
-        let other = format!("{place}[{}].idempotency.{name}", earlier.at);
+        let other = format_args!("{place}[{}].idempotency.{name}", earlier.at);
         let here = place.item(later.at);
-        let problem = format!("contradicts {other}: both rules have the same match");
-        problems.add(&here.field("idempotency").field(name), problem);
+        problems.add(
+            &here.field("idempotency").field(name),
+            format_args!("contradicts {other}: both rules have the same match"),
+        );
     }
 }
 

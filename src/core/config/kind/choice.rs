@@ -34,7 +34,7 @@ fn position(
         value.as_str()
     };
     let is_written = |word: &&str| Some(*word) == written;
-    let found = words.iter().position(|word| is_written(word));
+    let found = words.iter().position(is_written);
     if found.is_none() {
         let verdict = if planned.iter().any(is_written) {
             "is not available yet"

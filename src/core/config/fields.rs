@@ -42,8 +42,8 @@ fields! {
         principal: Vec<PrincipalSource> = PrincipalSources, vec![PrincipalSource::Authorization];
         /// Idempotency keys.
         idempotency: KeyFields = table::<KeyFields>(), KeyFields::default();
-        /// What some paths want, over the defaults above. The most specific path wins; of its rules those whose host
-        /// and methods match count field by field, the later winning.
+        /// What some paths want, over the defaults above. Rules whose path, host and methods match count field by field;
+        /// the more specific path wins, then the later rule.
         rules: Vec<RuleFields> = rules(), Vec::new();
     }
     later {
@@ -194,7 +194,7 @@ fields! {
         methods: Option<Vec<String>> = nullable(MethodNames), None;
         /// A host (any port unless one is given), *.example.com for all names below one, or * for all.
         host: String = HostText, "*".into();
-        /// A template: /v1/orders, /v1/orders/{id}, /v1/{*rest}, or * for every path that no other template matches.
+        /// A template: /v1/orders, /v1/orders/{id}, /v1/{*rest}, or * for every path.
         path: String = text(1024), "*".into();
     }
     later {}

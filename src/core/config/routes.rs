@@ -32,8 +32,9 @@ const RULES_PER_PATH_MAX: usize = 64;
 /// both cover a third, the one that is fixed further to the left is the more specific.
 ///
 /// A path is read as an application would: a slash at its end does not matter, `//` is `/`, `.` and `..` are resolved
-/// and needless percent-encoding is undone (`%61` is `a`; `%2F` stays). A path that is not UTF-8 meets no rule. Envoy
-/// should hand the application the same reading: `normalize_path` and `merge_slashes`.
+/// and needless percent-encoding is undone (`%61` is `a`; `%2F` stays). Bytes that are not UTF-8 are replaced, so that
+/// they fit `{id}` and `{*rest}`, and nothing fixed. Envoy should hand the application the same reading:
+/// `normalize_path` and `merge_slashes`.
 #[derive(Debug, Clone)]
 pub struct Routes {
     defaults: Policy,
@@ -137,7 +138,8 @@ impl Routes {
     }
 
     fn template(&self, path: &[u8]) -> Option<(u32, &Template)> {
-        let path = path::plain(core::str::from_utf8(path).ok()?);
+        let path = String::from_utf8_lossy(path);
+        let path = path::plain(&path);
         let at = self.router.at(&path).map(|found| *found.value).ok().or(self.rest)?;
         Some((at, self.templates.get(usize::try_from(at).ok()?)?))
     }
@@ -437,8 +439,20 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_not_utf8_meets_no_rule() {
-        assert_eq!(retained(&read(&json!([rule("*", 2)])).unwrap(), "a", b"/\xff"), 900);
+    fn a_path_that_is_not_utf8_does_not_dodge_a_rule() {
+        let rules = json!([rule("*", 2), rule("/a/{id}", 3), rule("/b/{*rest}", 4), rule("/c", 5)]);
+        let routes = read(&rules).unwrap();
+        let paths: [(&[u8], u64); 6] = [
+            (b"/\xff", 2),
+            (b"\xff", 2),
+            (b"/a/\xff", 3),
+            (b"//a/./\xff\xfe/", 3),
+            (b"/b/x/\xc3/y", 4),
+            (b"/c\xff", 2),
+        ];
+        for (path, want) in paths {
+            assert_eq!(retained(&routes, "a", path), want, "{path:?}");
+        }
     }
 
     #[test]

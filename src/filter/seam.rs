@@ -370,11 +370,6 @@ fn above_the_bound_of_copies_a_response_leaves_a_tombstone() {
 fn route_metadata_that_do_not_parse_stop_protected_requests_alone() {
     let world = World::new();
     let mut one = Worker::start(&world, SMALL);
-    let path = "xds.route_metadata.filter_metadata.reprise";
-    one.host
-        .properties
-        .borrow_mut()
-        .insert(path.into(), b"what the route says".to_vec());
     one.host
         .properties
         .borrow_mut()

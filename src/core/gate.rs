@@ -243,10 +243,9 @@ mod tests {
 
     #[track_caller]
     fn claimed(headers: &[Header<'_>], document: &Document) -> Keyed {
-        match decided(headers, document) {
-            Gate::Claim(keyed) => keyed,
-            other => panic!("{other:?}"),
-        }
+        let gate = decided(headers, document);
+        let Gate::Claim(keyed) = gate else { panic!("{gate:?}") };
+        keyed
     }
 
     const KEY: Header<'static> = ("idempotency-key", "k");

@@ -188,7 +188,7 @@ impl Duplicate {
             State::Unknown => self.unknown(host, vm, &place)?,
             State::Done | State::Tombstone => self
                 .recorded(host, vm, &place)?
-                .unwrap_or_else(|| not_retained(0, None)),
+                .unwrap_or_else(|| not_retained(None, None)),
         })
     }
 
@@ -204,7 +204,7 @@ impl Duplicate {
         Ok(Some(match record.kind {
             Kind::Response => Verdict::Answer(bytes),
             Kind::Tombstone => not_retained(
-                record.status,
+                Some(record.status),
                 Pairs::new(record.pairs).first(b"location").map(<[u8]>::to_vec),
             ),
             Kind::Unknown => unknown(),
@@ -246,7 +246,7 @@ const fn unavailable() -> Verdict {
     Verdict::Problem(Problem::StoreUnavailable, Count::StoreError)
 }
 
-const fn not_retained(original_status: u16, location: Option<Vec<u8>>) -> Verdict {
+const fn not_retained(original_status: Option<u16>, location: Option<Vec<u8>>) -> Verdict {
     Verdict::Problem(
         Problem::ResponseNotRetained {
             original_status,

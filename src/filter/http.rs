@@ -69,7 +69,7 @@ impl Exchange {
             return Flow::Continue;
         };
         vm.has_streams = true;
-        if is_untouched(host) {
+        if ended && is_safe_by_method(host) {
             return Flow::Continue;
         }
         let Ok(map) = host.headers(Side::Request) else {
@@ -289,12 +289,11 @@ fn is_protected(policy: &Policy, gate: &Gate) -> bool {
     matches!(gate, Gate::Claim(_) | Gate::Refuse(_)) || policy.mode == Mode::Required
 }
 
-/// Tells whether nothing concerns the request, by the two headers that say so: most requests end here.
-fn is_untouched(host: &impl Host) -> bool {
-    let Ok(Some(method)) = host.request_header(":method") else {
-        return false;
-    };
-    is_safe(&method) && matches!(host.request_header("upgrade"), Ok(None))
+/// Tells whether a request that ended with its head is safe, by its method alone: most requests end here.
+///
+/// What asks for another protocol never ends with its head, and what has a body is seldom safe: those show all headers.
+fn is_safe_by_method(host: &impl Host) -> bool {
+    matches!(host.request_header(":method"), Ok(Some(method)) if is_safe(&method))
 }
 
 /// Tells a problem; a client that cannot be told is gone, and held requests never pass.

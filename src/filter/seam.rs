@@ -258,7 +258,7 @@ fn the_sweep_frees_what_is_over_and_its_bytes() {
     assert_eq!(records(), 1);
     one.tick(1000);
     assert_eq!(one.vm.fill.usage.live, 1);
-    one.tick(3000);
+    one.tick(7000);
     one.tick(100);
     assert_eq!((records(), one.vm.fill.usage.live, one.vm.fill.usage.free), (0, 0, 64));
 }

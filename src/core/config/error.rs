@@ -39,11 +39,18 @@ pub(super) struct Problems(Vec<ConfigError>);
 
 impl Problems {
     /// Notes a problem at `place`.
-    pub(super) fn add(&mut self, place: &Place<'_>, problem: impl Into<String>) {
+    #[cold]
+    pub(super) fn add(&mut self, place: &Place<'_>, problem: fmt::Arguments<'_>) {
         self.0.push(ConfigError {
             path: place.to_string(),
-            problem: problem.into(),
+            problem: problem.to_string(),
         });
+    }
+
+    /// Notes that `value` at `place` is not allowed: the value, and what is wrong with it.
+    #[cold]
+    pub(super) fn refuse(&mut self, place: &Place<'_>, value: &serde_json::Value, why: fmt::Arguments<'_>) {
+        self.add(place, format_args!("{} {why}", quote(value)));
     }
 
     /// Gives `value` if nothing was wrong.
@@ -100,7 +107,7 @@ impl fmt::Display for Place<'_> {
 const QUOTE_CHARS_MAX: usize = 60;
 
 /// Quotes a value in a problem, cut where it is long.
-pub(super) fn quote(value: &serde_json::Value) -> String {
+fn quote(value: &serde_json::Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(QUOTE_CHARS_MAX) {
         Some((end, _)) => alloc::format!("{}…", text.get(..end).unwrap_or_default()),

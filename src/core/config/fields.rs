@@ -42,8 +42,8 @@ fields! {
         principal: Vec<PrincipalSource> = PrincipalSources, vec![PrincipalSource::Authorization];
         /// Idempotency keys.
         idempotency: KeyFields = table::<KeyFields>(), KeyFields::default();
-        /// What some paths want, over the defaults above. The most specific path wins; of its rules those whose host
-        /// and methods match count field by field, the later winning.
+        /// What some paths want, over the defaults above. Rules whose path, host and methods match count field by field;
+        /// the more specific path wins, then the later rule.
         rules: Vec<RuleFields> = rules(), Vec::new();
     }
     later {
@@ -54,10 +54,10 @@ fields! {
             "enabled": false, "methods": ["POST", "PATCH", "PUT", "DELETE"], "statuses": "all", "exclude": [],
             "only": {"headers": {}, "content_types": [], "bytes_max": null, "latency_min_ms": null},
             "sample": {"rate": 1.0, "by": null}, "durability": "async", "on_replayd_down": "open",
-            "body_bytes_max": 1_048_576, "labels": [],
+            "body_bytes_max": 1048576, "labels": [],
             "redact": {"headers": [], "query": [], "form": [], "json": [], "seal": []}
         };
-        hooks = {"enabled": true, "on_error": "ignore", "body_bytes_max": 262_144, "hooks": []};
+        hooks = {"enabled": true, "on_error": "ignore", "body_bytes_max": 262144, "hooks": []};
         approvals = {"enabled": false, "scope": [], "rules": []};
     }
 }
@@ -72,8 +72,8 @@ fields! {
         buffered_bytes_max: u64 = whole(65_536..=512 * MIB), 64 * MIB;
     }
     later {
-        capture_bytes_max = 16_777_216;
-        hold_bytes_max = 4_063_232;
+        capture_bytes_max = 16777216;
+        hold_bytes_max = 4063232;
         waiters_max = 1000;
         waiters_per_key_max = 64;
     }
@@ -132,10 +132,10 @@ fields! {
         encoder = "standard";
         fingerprint = "raw";
         fields = [];
-        json_bytes_max = 262_144;
+        json_bytes_max = 262144;
         store = "shared_data";
         in_flight = "conflict";
-        max_wait_ms = 10_000;
+        max_wait_ms = 10000;
         execution = "inline";
         detached_cluster = null;
         on_replayd_down = "closed";
@@ -172,7 +172,7 @@ fields! {
     }
     later {
         preset = null;
-        retain_max_s = 604_800;
+        retain_max_s = 604800;
     }
 }
 
@@ -194,7 +194,7 @@ fields! {
         methods: Option<Vec<String>> = nullable(MethodNames), None;
         /// A host (any port unless one is given), *.example.com for all names below one, or * for all.
         host: String = HostText, "*".into();
-        /// A template: /v1/orders, /v1/orders/{id}, /v1/{*rest}, or * for every path that no other template matches.
+        /// A template: /v1/orders, /v1/orders/{id}, /v1/{*rest}, or * for every path.
         path: String = text(1024), "*".into();
     }
     later {}

@@ -48,7 +48,7 @@ fn read_items<T>(
     mut read: impl FnMut(&Value, &Place<'_>, &mut Problems) -> Option<T>,
 ) -> Option<alloc::vec::Vec<T>> {
     let Some(items) = value.as_array() else {
-        problems.add(place, alloc::format!("{} is not a list", super::error::quote(value)));
+        problems.refuse(place, value, format_args!("is not a list"));
         return None;
     };
     let found = items

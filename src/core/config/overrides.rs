@@ -58,7 +58,7 @@ pub(super) fn check_off(fields: &RouteFields, defaults: &RouteFields, place: &Pl
         ..fields.clone()
     };
     for name in others.contradictions(&defaults.filled()) {
-        problems.add(&place.field(name), "contradicts mode: off beside it");
+        problems.add(&place.field(name), format_args!("contradicts mode: off beside it"));
     }
 }
 

@@ -49,7 +49,10 @@ impl Document {
             .read(value, &Place::Root, &mut problems)
             .unwrap_or_default();
         if fields.version.is_none() && value.get("version").is_none() && value.is_object() {
-            problems.add(&Place::Root.field("version"), "is missing; this format is version 1");
+            problems.add(
+                &Place::Root.field("version"),
+                format_args!("is missing; this format is version 1"),
+            );
         }
         let document = Self::checked(&fields, &mut problems);
         problems.or(Some(document))
@@ -103,7 +106,7 @@ fn check_rate(keys: &KeyFields, place: &Place<'_>, problems: &mut Problems) {
         let formula = format!("0.4 * keys_max {keys_max} / retain_s {retain_s} = {most}");
         problems.add(
             &place.field("expect_keys_per_s"),
-            format!("{expected} is above what the store carries: {formula}"),
+            format_args!("{expected} is above what the store carries: {formula}"),
         );
     }
 }
@@ -113,7 +116,7 @@ fn check_principal_share(store: &StoreFields, place: &Place<'_>, problems: &mut 
     if let Some(share) = store.keys_per_principal_max().filter(|share| *share > keys_max) {
         problems.add(
             &place.field("keys_per_principal_max"),
-            format!("{share} is above keys_max {keys_max}"),
+            format_args!("{share} is above keys_max {keys_max}"),
         );
     }
 }

@@ -1,8 +1,10 @@
 //! Which rules are about a request, and what they and its route want together.
 
+mod cover;
 mod host;
 mod path;
 
+use self::cover::{Cover, Sample};
 use self::host::HostPattern;
 use super::error::{Place, Problems};
 use super::fields::{RouteFields, RuleFields};
@@ -19,35 +21,47 @@ const RULES_PER_PATH_MAX: usize = 64;
 
 /// The rules of a document over its defaults.
 ///
-/// The most specific path template wins: fixed segments over `{id}` over `{*rest}`, and `*` last. Of its rules those
-/// whose host and methods match count, field by field in the order of the document, the later winning; rules of less
-/// specific templates do not count then, even if none of these do.
+/// The most specific path template is the request's: fixed segments over `{id}` over `{*rest}`, and `*` last. Its rules
+/// count, and before them those of every template that covers it, the broadest first: `/v1/{*rest}` covers
+/// `/v1/orders/{id}` and `/v1`, and `*` covers all. Of these rules, those whose host and methods match count field by
+/// field, so that of two that set the same field the more specific template wins, then the later in the document; a
+/// rule is never hidden by one that is about other hosts or methods.
+///
+/// Where two templates overlap and neither covers the other, only one is the request's: the one that is fixed further
+/// to the left (of `/a/{y}` and `/{x}/b`, `/a/b` is met by the first, and the rules of the second do not count). Where
+/// both cover a third, the one that is fixed further to the left is the more specific.
 ///
 /// A path is read as an application would: a slash at its end does not matter, `//` is `/`, `.` and `..` are resolved
-/// and needless percent-encoding is undone (`%61` is `a`; `%2F` stays). A path that is not UTF-8 meets no rule. Envoy
-/// should hand the application the same reading: `normalize_path` and `merge_slashes`.
+/// and needless percent-encoding is undone (`%61` is `a`; `%2F` stays). Bytes that are not UTF-8 are replaced, so that
+/// they fit `{id}` and `{*rest}`, and nothing fixed. Envoy should hand the application the same reading:
+/// `normalize_path` and `merge_slashes`.
 #[derive(Debug, Clone)]
 pub struct Routes {
     defaults: Policy,
     /// How long unknown outcomes live; none = as long as the route's records.
     unknown_retain: Option<Millis>,
+    /// In the order of the document.
+    rules: Vec<Rule>,
     templates: Vec<Template>,
     router: matchit::Router<u32>,
     /// The template `*`.
     rest: Option<u32>,
 }
 
-/// The rules of one path template, in the order of the document.
+/// One path template.
 #[derive(Debug, Clone, PartialEq)]
 struct Template {
     path: String,
-    rules: Vec<Rule>,
+    /// The rules that its paths may meet, as places in the list of all: those of broader templates, then its own.
+    rules: Vec<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Rule {
     /// Its place in the document's list.
     at: usize,
+    /// The place of its template.
+    template: usize,
     host: HostPattern,
     /// None = all.
     methods: Option<Vec<String>>,
@@ -70,8 +84,8 @@ impl Selection {
 impl PartialEq for Routes {
     /// Compares what was written; the router is made from it.
     fn eq(&self, other: &Self) -> bool {
-        let written = |routes: &Self| (routes.defaults.clone(), routes.unknown_retain, routes.templates.clone());
-        written(self) == written(other)
+        let settings = |routes: &Self| (routes.defaults.clone(), routes.unknown_retain);
+        settings(self) == settings(other) && self.rules == other.rules && self.templates == other.templates
     }
 }
 
@@ -84,6 +98,7 @@ impl Routes {
         Self {
             defaults,
             unknown_retain,
+            rules: Vec::new(),
             templates: Vec::new(),
             router: matchit::Router::new(),
             rest: None,
@@ -113,12 +128,7 @@ impl Routes {
         let Some((at, template)) = self.template(path) else {
             return Selection::NONE;
         };
-        let bits = core::iter::successors(Some(1_u64), |bit| bit.checked_shl(1));
-        let met = template
-            .rules
-            .iter()
-            .zip(bits)
-            .filter(|(rule, _)| rule.is_about(method, host));
+        let met = self.numbered(template).filter(|(rule, _)| rule.is_about(method, host));
         let rules = met.fold(0, |rules, (_, bit)| rules | bit);
         if rules == 0 {
             Selection::NONE
@@ -128,7 +138,8 @@ impl Routes {
     }
 
     fn template(&self, path: &[u8]) -> Option<(u32, &Template)> {
-        let path = path::plain(core::str::from_utf8(path).ok()?);
+        let path = String::from_utf8_lossy(path);
+        let path = path::plain(&path);
         let at = self.router.at(&path).map(|found| *found.value).ok().or(self.rest)?;
         Some((at, self.templates.get(usize::try_from(at).ok()?)?))
     }
@@ -151,21 +162,27 @@ impl Routes {
         let template = usize::try_from(selection.template)
             .ok()
             .and_then(|at| self.templates.get(at));
-        let rules = template.map(|template| template.rules.as_slice()).unwrap_or_default();
-        let bits = core::iter::successors(Some(1_u64), |bit| bit.checked_shl(1));
-        rules
-            .iter()
-            .zip(bits)
+        template
+            .into_iter()
+            .flat_map(|template| self.numbered(template))
             .filter(move |(_, bit)| selection.rules & bit != 0)
             .map(|(rule, _)| rule)
     }
 
+    /// Lists the rules that paths of `template` may meet, each with its bit in a selection.
+    fn numbered(&self, template: &Template) -> impl Iterator<Item = (&Rule, u64)> {
+        let bits = core::iter::successors(Some(1_u64), |bit| bit.checked_shl(1));
+        let rules = template.rules.iter().filter_map(|at| self.rules.get(*at));
+        rules.zip(bits)
+    }
+
     /// Lists the rules: the path template of each, and what it makes of the defaults by itself.
     pub fn rules(&self) -> impl Iterator<Item = (&str, Policy)> {
-        self.templates
-            .iter()
-            .flat_map(|template| template.rules.iter().map(move |rule| (template, rule)))
-            .map(|(template, rule)| {
+        let templates = self.templates.iter().enumerate();
+        templates
+            .flat_map(|(at, template)| self.numbered(template).map(move |(rule, _)| (at, template, rule)))
+            .filter(|(at, _, rule)| rule.template == *at)
+            .map(|(_, template, rule)| {
                 let mut policy = self.defaults.clone();
                 rule.fields.apply(&mut policy);
                 policy.unknown_retain = self.unknown_retain.unwrap_or(policy.retain);
@@ -185,10 +202,11 @@ impl Routes {
             let here = place.item(at);
             check_off(&rule.idempotency(), defaults, &here.field("idempotency"), problems);
             if let Err(problem) = self.add_rule(at, rule) {
-                problems.add(&here.field("match").field("path"), problem);
+                problems.add(&here.field("match").field("path"), format_args!("{problem}"));
             }
         }
         self.check_contradictions(place, problems);
+        self.add_broader(place, problems);
         self.add_bare_prefixes();
     }
 
@@ -201,14 +219,16 @@ impl Routes {
         };
         let rule = Rule {
             at,
+            template: at_template,
             host: HostPattern::new(&wanted.host()),
             methods: wanted.methods(),
             fields: rule.idempotency(),
         };
-        let rules = self.templates.get_mut(at_template).map(|template| &mut template.rules);
-        let rules = rules.filter(|rules| rules.len() < RULES_PER_PATH_MAX);
+        let own = self.templates.get_mut(at_template).map(|template| &mut template.rules);
+        let own = own.filter(|own| own.len() < RULES_PER_PATH_MAX);
         let too_many = || format!("has more than {RULES_PER_PATH_MAX} rules");
-        rules.ok_or_else(too_many)?.push(rule);
+        own.ok_or_else(too_many)?.push(self.rules.len());
+        self.rules.push(rule);
         Ok(())
     }
 
@@ -231,12 +251,12 @@ impl Routes {
 
     fn describe(&self, path: &str, error: &matchit::InsertError) -> String {
         let matchit::InsertError::Conflict { with } = error else {
-            return format!("{path:?} is not a template: {}", error.to_string().to_lowercase());
+            return format!("{path:?} is not a template: {}", error.to_string().to_ascii_lowercase());
         };
         let known = self.templates.iter().find(|template| template.path == *with);
         let place = known
-            .and_then(|template| template.rules.first())
-            .map(|rule| format!(" of rules[{}]", rule.at));
+            .and_then(|template| self.numbered(template).next())
+            .map(|(rule, _)| format!(" of rules[{}]", rule.at));
         format!(
             "{path:?} and {with:?}{} fit the same paths; write them alike",
             place.unwrap_or_default()
@@ -246,17 +266,58 @@ impl Routes {
     /// Notes fields that two rules with the same match give different values.
     fn check_contradictions(&self, place: &Place<'_>, problems: &mut Problems) {
         for template in &self.templates {
-            for (count, later) in template.rules.iter().enumerate() {
-                for earlier in template
-                    .rules
-                    .iter()
-                    .take(count)
-                    .filter(|earlier| earlier.has_match_of(later))
-                {
+            for (count, (later, _)) in self.numbered(template).enumerate() {
+                let earlier = self.numbered(template).take(count).map(|(rule, _)| rule);
+                for earlier in earlier.filter(|earlier| earlier.has_match_of(later)) {
                     note_contradictions(earlier, later, place, problems);
                 }
             }
         }
+    }
+
+    /// Puts the rules of every broader template before a template's own, the broadest first.
+    fn add_broader(&mut self, place: &Place<'_>, problems: &mut Problems) {
+        let broader = self.broader();
+        for (template, mut met) in self.templates.iter_mut().zip(broader) {
+            let own = template.rules.first().and_then(|own| self.rules.get(*own));
+            met.append(&mut template.rules);
+            if let Some(own) = own.filter(|_| met.len() > RULES_PER_PATH_MAX) {
+                let here = place.item(own.at);
+                problems.add(
+                    &here.field("match").field("path"),
+                    format_args!("has more than {RULES_PER_PATH_MAX} rules with those of broader templates"),
+                );
+            }
+            template.rules = met;
+        }
+    }
+
+    /// Lists for each template the rules of those that cover it, the broadest first.
+    fn broader(&self) -> Vec<Vec<usize>> {
+        let samples: Vec<Sample> = self
+            .templates
+            .iter()
+            .map(|template| Sample::new(&template.path))
+            .collect();
+        // Put in order one by one: it happens once, and a sort is 11 KB of code.
+        let mut ordered: Vec<(&Sample, &Template)> = Vec::new();
+        for (sample, template) in samples.iter().zip(&self.templates) {
+            let at = ordered.partition_point(|(before, _)| *before < sample);
+            ordered.insert(at, (sample, template));
+        }
+        let mut met: Vec<Vec<usize>> = self.templates.iter().map(|_| Vec::new()).collect();
+        for (broad, template) in ordered {
+            let Some(cover) = Cover::new(&template.path) else {
+                continue;
+            };
+            for (sample, met) in samples.iter().zip(&mut met) {
+                // One more than allowed is enough to refuse it.
+                if met.len() <= RULES_PER_PATH_MAX && sample != broad && cover.has(sample) {
+                    met.extend(&template.rules);
+                }
+            }
+        }
+        met
     }
 
     /// Lets `/v1/{*rest}` also match `/v1` itself, unless another template does.
@@ -272,10 +333,12 @@ impl Routes {
 
 fn note_contradictions(earlier: &Rule, later: &Rule, place: &Place<'_>, problems: &mut Problems) {
     for name in later.fields.contradictions(&earlier.fields) {
-        let other = format!("{place}[{}].idempotency.{name}", earlier.at);
+        let other = format_args!("{place}[{}].idempotency.{name}", earlier.at);
         let here = place.item(later.at);
-        let problem = format!("contradicts {other}: both rules have the same match");
-        problems.add(&here.field("idempotency").field(name), problem);
+        problems.add(
+            &here.field("idempotency").field(name),
+            format_args!("contradicts {other}: both rules have the same match"),
+        );
     }
 }
 
@@ -376,8 +439,20 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_not_utf8_meets_no_rule() {
-        assert_eq!(retained(&read(&json!([rule("*", 2)])).unwrap(), "a", b"/\xff"), 900);
+    fn a_path_that_is_not_utf8_does_not_dodge_a_rule() {
+        let rules = json!([rule("*", 2), rule("/a/{id}", 3), rule("/b/{*rest}", 4), rule("/c", 5)]);
+        let routes = read(&rules).unwrap();
+        let paths: [(&[u8], u64); 6] = [
+            (b"/\xff", 2),
+            (b"\xff", 2),
+            (b"/a/\xff", 3),
+            (b"//a/./\xff\xfe/", 3),
+            (b"/b/x/\xc3/y", 4),
+            (b"/c\xff", 2),
+        ];
+        for (path, want) in paths {
+            assert_eq!(retained(&routes, "a", path), want, "{path:?}");
+        }
     }
 
     #[test]
@@ -395,10 +470,63 @@ mod tests {
     }
 
     #[test]
-    fn a_template_whose_rules_do_not_fit_selects_nothing() {
-        let rules =
-            json!([rule("*", 1), {"match": {"path": "/a", "methods": ["PUT"]}, "idempotency": {"retain_s": 2}}]);
-        check(&rules, "/a", 900);
+    fn a_broad_rule_is_not_hidden_by_a_narrower_one_for_other_requests() {
+        let rules = json!([
+            {"match": {"path": "/v1/orders", "methods": ["PUT"]}, "idempotency": {"mode": "off"}},
+            {"match": {"path": "/v1/orders/{id}", "host": "b.test"}, "idempotency": {"mode": "optional"}},
+            {"match": {"path": "/v1/{*rest}"}, "idempotency": {"mode": "required"}},
+        ]);
+        let routes = read(&rules).unwrap();
+        let mode = |method: &str, host: &str, path: &str| {
+            let selection = routes.select(method.as_bytes(), host.as_bytes(), path.as_bytes());
+            routes.policy(selection, None).mode
+        };
+        assert_eq!(mode("POST", "a.test", "/v1/orders"), Mode::Required);
+        assert_eq!(mode("PUT", "a.test", "/v1/orders"), Mode::Off);
+        assert_eq!(mode("POST", "a.test", "/v1/orders/7"), Mode::Required);
+        assert_eq!(mode("POST", "b.test", "/v1/orders/7"), Mode::Optional);
+        assert_eq!(mode("POST", "a.test", "/v2"), Mode::Optional);
+    }
+
+    #[test]
+    fn rules_of_broader_templates_count_field_by_field() {
+        let rule = |path, field: &str, value: u64| json!({"match": {"path": path}, "idempotency": {field: value}});
+        let rules = json!([
+            rule("/v1/orders/{id}", "retain_s", 4),
+            rule("/v1/{*rest}", "retain_s", 3),
+            rule("/v1/{*rest}", "in_flight_status", 425),
+            rule("*", "retain_s", 2),
+            rule("*", "in_flight_status", 423)
+        ]);
+        let routes = read(&rules).unwrap();
+        for (path, want) in [
+            ("/v1/orders/7", (4000, 425)),
+            ("/v1/orders", (3000, 425)),
+            ("/v1", (3000, 425)),
+            ("/", (2000, 423)),
+        ] {
+            let policy = routes.policy(routes.select(b"POST", b"a", path.as_bytes()), None);
+            assert_eq!((policy.retain.0, policy.in_flight_status), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn templates_that_only_overlap_do_not_add_up() {
+        let rules = json!([rule("/a/{y}", 1), {"match": {"path": "/{x}/b"}, "idempotency": {"mode": "required"}}]);
+        let routes = read(&rules).unwrap();
+        let policy = routes.policy(routes.select(b"POST", b"a", b"/a/b"), None);
+        assert_eq!((policy.retain, policy.mode), (Millis(1000), Mode::Optional));
+    }
+
+    #[test]
+    fn of_two_that_cover_a_third_the_one_fixed_further_left_wins() {
+        check(
+            &json!([rule("/a/{y}", 1), rule("/{x}/b", 2), rule("/a/b", 3)]),
+            "/a/b",
+            3,
+        );
+        let narrow = json!({"match": {"path": "/a/b"}, "idempotency": {"mode": "required"}});
+        check(&json!([rule("/a/{y}", 1), rule("/{x}/b", 2), narrow]), "/a/b", 1);
     }
 
     #[test]
@@ -473,6 +601,14 @@ mod tests {
         let rules = |count: u64| Value::from((0..count).map(|_| rule("/a", 1)).collect::<Vec<_>>());
         assert!(read(&rules(64)).is_ok());
         refused(&rules(65), "rules[64].match.path: has more than 64 rules");
+    }
+
+    #[test]
+    fn rules_of_broader_templates_are_counted_too() {
+        let rules = |count: u64| Value::from_iter((0..count).map(|_| rule("/a", 1)).chain([rule("*", 1)]));
+        assert!(read(&rules(63)).is_ok());
+        let want = "rules[0].match.path: has more than 64 rules with those of broader templates";
+        refused(&rules(64), want);
     }
 
     #[cfg(not(target_arch = "wasm32"))]

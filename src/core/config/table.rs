@@ -2,9 +2,8 @@
 //!
 //! Reading, defaults and the schema all come from it.
 
-use super::error::{Place, Problems, quote};
-use super::kind::Kind;
-use alloc::format;
+use super::error::{Place, Problems};
+use super::kind::{Kind, later};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -80,17 +79,7 @@ impl<T: Table> Kind for TableKind<T> {
     type Out = T;
 
     fn read(&self, value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<T> {
-        let Some(object) = value.as_object() else {
-            problems.add(place, format!("{} is not an object", quote(value)));
-            return None;
-        };
-        let names = T::names();
-        for name in object.keys().filter(|name| !names.contains(&name.as_str())) {
-            problems.add(
-                &place.field(name),
-                format!("is not known; allowed: {}", names.join(", ")),
-            );
-        }
+        let object = known_object(value, T::names, place, problems)?;
         Some(T::read_known(object, place, problems))
     }
 
@@ -103,6 +92,67 @@ impl<T: Table> Kind for TableKind<T> {
     fn write(&self, _out: &T) -> Option<Value> {
         None
     }
+}
+
+/// Takes `value` as an object, noting the fields that are not among `names`.
+fn known_object<'a>(
+    value: &'a Value,
+    names: fn() -> Vec<&'static str>,
+    place: &Place<'_>,
+    problems: &mut Problems,
+) -> Option<&'a Map<String, Value>> {
+    let Some(object) = value.as_object() else {
+        problems.refuse(place, value, format_args!("is not an object"));
+        return None;
+    };
+    let names = names();
+    for name in object.keys().filter(|name| !names.contains(&name.as_str())) {
+        let allowed = names.join(", ");
+        problems.add(&place.field(name), format_args!("is not known; allowed: {allowed}"));
+    }
+    Some(object)
+}
+
+/// Reads the field `name` of `object`, if it is there.
+///
+/// One for all kinds of one type: the readers of a document are many, and run once.
+#[cold]
+pub(super) fn read_field<T>(
+    kind: &dyn Kind<Out = T>,
+    name: &'static str,
+    object: &Map<String, Value>,
+    place: &Place<'_>,
+    problems: &mut Problems,
+) -> Option<T> {
+    let name = plain(name);
+    kind.read(object.get(name)?, &place.field(name), problems)
+}
+
+/// Checks the fields of features that are not built yet: name and the JSON of the only value that is accepted.
+#[cold]
+pub(super) fn check_later(
+    fields: &[(&'static str, &'static str)],
+    object: &Map<String, Value>,
+    place: &Place<'_>,
+    problems: &mut Problems,
+) {
+    for (name, only) in fields {
+        if let Some(value) = object.get(*name) {
+            later(&only_value(only), value, &place.field(name), problems);
+        }
+    }
+}
+
+/// Reads the only value of a field as it stands in the table.
+pub(super) fn only_value(json: &'static str) -> Value {
+    // As bytes, like the document: the parser is there once.
+    serde_json::from_slice(json.as_bytes()).unwrap_or_default()
+}
+
+/// Takes the marks of raw identifiers off.
+#[cold]
+pub(super) fn plain_names(names: &[&'static str]) -> Vec<&'static str> {
+    names.iter().copied().map(plain).collect()
 }
 
 /// Takes the mark of a raw identifier off, so that a field may be called `match`.
@@ -127,7 +177,7 @@ pub(super) fn describe<K: Kind>(kind: &K, default: &K::Out, about: &[&str]) -> V
 /// Declares a table: a struct of what was written, with a method per field that falls back to its default.
 ///
 /// Shape: `/// what it is for` `name: type = kind, default;`, then under `later` the fields of features that are not
-/// built yet, each with the only value that it accepts.
+/// built yet, each with the only value that it accepts, in JSON (so numbers are written without underscores).
 macro_rules! fields {
     (
         $(#[doc = $doc:literal])+
@@ -148,7 +198,7 @@ macro_rules! fields {
 
         impl $crate::config::table::Table for $table {
             fn names() -> alloc::vec::Vec<&'static str> {
-                [$(stringify!($field),)* $(stringify!($later),)*].map($crate::config::table::plain).into()
+                $crate::config::table::plain_names(&[$(stringify!($field),)* $(stringify!($later),)*])
             }
 
             fn read_known(
@@ -156,18 +206,12 @@ macro_rules! fields {
                 place: &$crate::config::error::Place<'_>,
                 problems: &mut $crate::config::error::Problems,
             ) -> Self {
-                $(
-                    let name = stringify!($later);
-                    if let Some(value) = object.get(name) {
-                        $crate::config::kind::later(&serde_json::json!($only), value, &place.field(name), problems);
-                    }
-                )*
+                let later = &[$((stringify!($later), stringify!($only)),)*];
+                $crate::config::table::check_later(later, object, place, problems);
                 Self { $(
-                    $field: {
-                        let name = $crate::config::table::plain(stringify!($field));
-                        let value = object.get(name);
-                        value.and_then(|value| $crate::config::kind::Kind::read(&$kind, value, &place.field(name), problems))
-                    },
+                    $field: $crate::config::table::read_field(
+                        const { &$kind }, stringify!($field), object, place, problems,
+                    ),
                 )* }
             }
 
@@ -194,7 +238,7 @@ macro_rules! fields {
                 ); )*
                 $( properties.insert(
                     stringify!($later).into(),
-                    $crate::config::kind::later_schema(&serde_json::json!($only)),
+                    $crate::config::kind::later_schema(&$crate::config::table::only_value(stringify!($only))),
                 ); )*
                 properties
             }

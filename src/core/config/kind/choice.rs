@@ -1,9 +1,7 @@
 //! One of a few words.
 
 use super::Kind;
-use crate::config::error::{Place, Problems, quote};
-use alloc::format;
-use alloc::string::String;
+use crate::config::error::{Place, Problems};
 use alloc::vec::Vec;
 use serde_json::Value;
 
@@ -21,37 +19,40 @@ pub(in crate::config) const fn choice<T>(
     Choice { words, planned }
 }
 
-impl<T> Choice<T> {
-    fn allowed(&self) -> String {
-        let words: Vec<&str> = self.words.iter().map(|(word, _)| *word).collect();
-        words.join(", ")
+/// Finds the place of `value` among `words`.
+fn position(
+    words: &[&str],
+    planned: &[&str],
+    value: &Value,
+    place: &Place<'_>,
+    problems: &mut Problems,
+) -> Option<usize> {
+    // Envoy's YAML reader turns a bare `off` into a boolean before the filter sees it.
+    let written = if *value == Value::Bool(false) {
+        Some("off")
+    } else {
+        value.as_str()
+    };
+    let is_written = |word: &&str| Some(*word) == written;
+    let found = words.iter().position(is_written);
+    if found.is_none() {
+        let verdict = if planned.iter().any(is_written) {
+            "is not available yet"
+        } else {
+            "is not known"
+        };
+        problems.refuse(place, value, format_args!("{verdict}; allowed: {}", words.join(", ")));
     }
+    found
 }
 
 impl<T: Copy + PartialEq> Kind for Choice<T> {
     type Out = T;
 
     fn read(&self, value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<T> {
-        // Envoy's YAML reader turns a bare `off` into a boolean before the filter sees it.
-        let written = if *value == Value::Bool(false) {
-            Some("off")
-        } else {
-            value.as_str()
-        };
-        let found = self.words.iter().find(|(word, _)| Some(*word) == written);
-        if found.is_none() {
-            let planned = self.planned.iter().any(|word| Some(*word) == written);
-            let verdict = if planned {
-                "is not available yet"
-            } else {
-                "is not known"
-            };
-            problems.add(
-                place,
-                format!("{} {verdict}; allowed: {}", quote(value), self.allowed()),
-            );
-        }
-        found.map(|(_, meaning)| *meaning)
+        let words: Vec<&str> = self.words.iter().map(|(word, _)| *word).collect();
+        let at = position(&words, self.planned, value, place, problems)?;
+        self.words.get(at).map(|(_, meaning)| *meaning)
     }
 
     #[cfg(feature = "schema")]
@@ -72,6 +73,7 @@ impl<T: Copy + PartialEq> Kind for Choice<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
     use alloc::string::ToString;
     use serde_json::json;
 

@@ -1,7 +1,6 @@
 //! Fields of features that are not built yet: their default is accepted, nothing else.
 
-use crate::config::error::{Place, Problems, quote};
-use alloc::format;
+use crate::config::error::{Place, Problems};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde_json::{Map, Value};
@@ -15,9 +14,10 @@ pub(in crate::config) fn later(default: &Value, value: &Value, place: &Place<'_>
             }
         }
         _ if is_same(default, value) => {}
-        _ => problems.add(
+        _ => problems.refuse(
             place,
-            format!("{} is not available yet, only {default} is accepted", quote(value)),
+            value,
+            format_args!("is not available yet, only {default} is accepted"),
         ),
     }
 }
@@ -27,10 +27,8 @@ fn check_field(fields: &Map<String, Value>, name: &str, value: &Value, place: &P
         Some(default) => later(default, value, &place.field(name), problems),
         None => {
             let names: Vec<&str> = fields.keys().map(String::as_str).collect();
-            problems.add(
-                &place.field(name),
-                format!("is not known; allowed: {}", names.join(", ")),
-            );
+            let allowed = names.join(", ");
+            problems.add(&place.field(name), format_args!("is not known; allowed: {allowed}"));
         }
     }
 }

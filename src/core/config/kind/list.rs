@@ -4,7 +4,6 @@ use super::{Kind, read_items};
 use crate::config::error::{Place, Problems};
 use crate::config::fields::RuleFields;
 use crate::config::table::table;
-use alloc::format;
 use alloc::vec::Vec;
 use serde_json::Value;
 
@@ -60,7 +59,7 @@ impl Kind for Rules {
         if found.len() > RULES_MAX {
             problems.add(
                 place,
-                format!("there are {} rules; at most {RULES_MAX} are allowed", found.len()),
+                format_args!("there are {} rules; at most {RULES_MAX} are allowed", found.len()),
             );
             return None;
         }

@@ -1,11 +1,10 @@
 //! Names of HTTP: headers, methods, and the headers that say who a caller is.
 
 use super::{Kind, read_items};
-use crate::config::error::{Place, Problems, quote};
+use crate::config::error::{Place, Problems};
 use crate::config::{Methods, PrincipalSource};
 use alloc::borrow::ToOwned;
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use serde_json::Value;
 
@@ -53,11 +52,11 @@ fn header_problem(name: &str) -> Option<&'static str> {
 
 fn read_header(value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<String> {
     let Some(name) = value.as_str().map(header) else {
-        problems.add(place, format!("{} is not the name of a header", quote(value)));
+        problems.refuse(place, value, format_args!("is not the name of a header"));
         return None;
     };
     if let Some(problem) = header_problem(&name) {
-        problems.add(place, format!("{} {problem}", quote(value)));
+        problems.refuse(place, value, format_args!("{problem}"));
         return None;
     }
     Some(name)
@@ -91,7 +90,7 @@ fn read_method(value: &Value, place: &Place<'_>, problems: &mut Problems) -> Opt
     let upper = |method: &&str| is_token(method) && !method.chars().any(|char| char.is_ascii_lowercase());
     let found = value.as_str().filter(upper);
     if found.is_none() {
-        problems.add(place, format!("{} is not a method in upper case", quote(value)));
+        problems.refuse(place, value, format_args!("is not a method in upper case"));
     }
     found.map(ToOwned::to_owned)
 }
@@ -100,15 +99,19 @@ impl Kind for MethodNames {
     type Out = Vec<String>;
 
     fn read(&self, value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<Vec<String>> {
-        let mut found = read_items(value, place, problems, read_method)?;
+        let found = read_items(value, place, problems, read_method)?;
         if found.is_empty() {
-            problems.add(place, "is an empty list");
+            problems.add(place, format_args!("is an empty list"));
             return None;
         }
-        // Sorted, so that the same methods in another order are the same.
-        found.sort();
-        found.dedup();
-        Some(found)
+        // Sorted, so that the same methods in another order are the same. Lists are short, and a sort is 4 KB of code.
+        let mut sorted: Vec<String> = Vec::new();
+        for method in found {
+            if let Err(at) = sorted.binary_search(&method) {
+                sorted.insert(at, method);
+            }
+        }
+        Some(sorted)
     }
 
     #[cfg(feature = "schema")]
@@ -133,9 +136,10 @@ impl Kind for ProtectedMethods {
             return Some(Methods::Unsafe);
         }
         if !value.is_array() {
-            problems.add(
+            problems.refuse(
                 place,
-                format!("{} is neither \"unsafe\" nor a list of methods", quote(value)),
+                value,
+                format_args!("is neither \"unsafe\" nor a list of methods"),
             );
             return None;
         }
@@ -147,7 +151,7 @@ impl Kind for ProtectedMethods {
         for safe in &wrong {
             problems.add(
                 place,
-                format!("{safe} is safe to repeat: a key on it is always ignored, so it cannot be protected"),
+                format_args!("{safe} is safe to repeat: a key on it is always ignored, so it cannot be protected"),
             );
         }
         wrong.is_empty().then_some(Methods::Listed(found))
@@ -178,17 +182,15 @@ fn read_source(value: &Value, place: &Place<'_>, problems: &mut Problems) -> Opt
         (Some("authorization"), _) => Some(PrincipalSource::Authorization),
         (_, Some(("header", name))) => read_header(name, &place.field("header"), problems).map(PrincipalSource::Header),
         (Some("jwt" | "mtls"), _) | (_, Some(("cookie", _))) => {
-            problems.add(
+            problems.refuse(
                 place,
-                format!("{} is not available yet; allowed: {ALLOWED_SOURCES}", quote(value)),
+                value,
+                format_args!("is not available yet; allowed: {ALLOWED_SOURCES}"),
             );
             None
         }
         _ => {
-            problems.add(
-                place,
-                format!("{} is not known; allowed: {ALLOWED_SOURCES}", quote(value)),
-            );
+            problems.refuse(place, value, format_args!("is not known; allowed: {ALLOWED_SOURCES}"));
             None
         }
     }
@@ -202,10 +204,10 @@ impl Kind for PrincipalSources {
     fn read(&self, value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<Self::Out> {
         let found = read_items(value, place, problems, read_source)?;
         if !(1..=SOURCES_MAX).contains(&found.len()) {
-            let len = found.len().to_string();
+            let len = found.len();
             problems.add(
                 place,
-                format!("{len} sources are given; 1 to {SOURCES_MAX} are allowed"),
+                format_args!("{len} sources are given; 1 to {SOURCES_MAX} are allowed"),
             );
             return None;
         }
@@ -233,6 +235,8 @@ impl Kind for PrincipalSources {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
+    use alloc::string::ToString;
     use alloc::vec;
     use core::fmt::Debug;
     use serde_json::json;

@@ -2,10 +2,9 @@
 
 use super::whole::to_whole;
 use super::{Kind, read_items};
-use crate::config::error::{Place, Problems, quote};
+use crate::config::error::{Place, Problems};
 use crate::config::{ReleaseOn, StatusSet};
 use alloc::format;
-use alloc::string::String;
 use core::ops::RangeInclusive;
 use serde_json::Value;
 
@@ -40,10 +39,10 @@ fn range(value: &Value) -> Option<RangeInclusive<u16>> {
 fn read_range(value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<RangeInclusive<u16>> {
     let found = range(value);
     if found.is_none() {
-        let value = quote(value);
-        problems.add(
+        problems.refuse(
             place,
-            format!("{value} is not a status from 200 to 599, a class such as \"2xx\" or a range such as \"200-207\""),
+            value,
+            format_args!("is not a status from 200 to 599, a class such as \"2xx\" or a range such as \"200-207\""),
         );
     }
     found
@@ -77,17 +76,14 @@ impl Kind for StoreStatuses {
             return Some(StatusSet::ALL);
         }
         if !value.is_array() {
-            problems.add(
-                place,
-                format!("{} is neither \"all\" nor a list of statuses", quote(value)),
-            );
+            problems.refuse(place, value, format_args!("is neither \"all\" nor a list of statuses"));
             return None;
         }
         let found = read_items(value, place, problems, read_range)?;
         if found.is_empty() {
             problems.add(
                 place,
-                "is an empty list, so that no response would be stored; mode: off says that",
+                format_args!("is an empty list, so that no response would be stored; mode: off says that"),
             );
             return None;
         }
@@ -147,15 +143,6 @@ impl Kind for ReleaseStatuses {
 /// `original`, or the status that answers get.
 pub(in crate::config) struct AnswerStatus;
 
-impl AnswerStatus {
-    fn problem(value: &Value) -> String {
-        format!(
-            "{} is neither \"original\" nor a status from 200 to 599 that may carry a body",
-            quote(value)
-        )
-    }
-}
-
 impl Kind for AnswerStatus {
     type Out = Option<u16>;
 
@@ -169,7 +156,11 @@ impl Kind for AnswerStatus {
             .and_then(|number| u16::try_from(number).ok());
         let status = status.filter(|status| FINAL.contains(status) && !BODILESS.contains(status));
         if status.is_none() {
-            problems.add(place, Self::problem(value));
+            problems.refuse(
+                place,
+                value,
+                format_args!("is neither \"original\" nor a status from 200 to 599 that may carry a body"),
+            );
         }
         status.map(Some)
     }

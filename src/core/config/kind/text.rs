@@ -1,9 +1,8 @@
 //! Short texts.
 
 use super::Kind;
-use crate::config::error::{Place, Problems, quote};
+use crate::config::error::{Place, Problems};
 use alloc::borrow::ToOwned;
-use alloc::format;
 use alloc::string::String;
 use serde_json::Value;
 
@@ -49,10 +48,11 @@ impl Kind for Text {
             } else {
                 " that a URI may hold"
             };
-            let (chars_max, value) = (self.chars_max, quote(value));
-            problems.add(
+            let chars_max = self.chars_max;
+            problems.refuse(
                 place,
-                format!("{value} is not a text of 1 to {chars_max} visible ASCII characters{but}"),
+                value,
+                format_args!("is not a text of 1 to {chars_max} visible ASCII characters{but}"),
             );
         }
         found.map(ToOwned::to_owned)
@@ -86,10 +86,10 @@ impl Kind for HostText {
     fn read(&self, value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<String> {
         let found = value.as_str().filter(|found| Self::is_allowed(found));
         if found.is_none() {
-            let value = quote(value);
-            problems.add(
+            problems.refuse(
                 place,
-                format!("{value} is not a host such as *, api.example.com, api.example.com:8443 or *.example.com"),
+                value,
+                format_args!("is not a host such as *, api.example.com, api.example.com:8443 or *.example.com"),
             );
         }
         found.map(str::to_ascii_lowercase)

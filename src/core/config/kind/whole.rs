@@ -1,7 +1,7 @@
 //! Whole numbers within bounds.
 
 use super::Kind;
-use crate::config::error::{Place, Problems, quote};
+use crate::config::error::{Place, Problems};
 use alloc::format;
 use alloc::string::String;
 use core::ops::RangeInclusive;
@@ -42,14 +42,15 @@ impl Kind for Whole {
     fn read(&self, value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<u64> {
         let Some(found) = value.as_number().and_then(to_whole) else {
             let (min, max) = (self.range.start(), self.range.end());
-            problems.add(
+            problems.refuse(
                 place,
-                format!("{} is not a whole number between {min} and {max}", quote(value)),
+                value,
+                format_args!("is not a whole number between {min} and {max}"),
             );
             return None;
         };
         if let Some(problem) = self.problem(found) {
-            problems.add(place, problem);
+            problems.add(place, format_args!("{problem}"));
             return None;
         }
         Some(found)
@@ -75,8 +76,28 @@ impl Kind for Whole {
 
 /// Takes a number as a whole one: `5`, `5.0` and `5e0` are the same, since a `Struct` holds only floats.
 pub(super) fn to_whole(number: &Number) -> Option<u64> {
-    // `Display` writes a float in full and a whole one without its point, so no rounding can hide in a cast.
-    number.as_u64().or_else(|| format!("{}", number.as_f64()?).parse().ok())
+    number.as_u64().or_else(|| whole_float(number.as_f64()?))
+}
+
+/// Takes `float` apart instead of casting it, so that nothing is rounded; none if it has a fraction or does not fit.
+fn whole_float(float: f64) -> Option<u64> {
+    const FRACTION_BITS: u32 = 52;
+    const BIAS: u32 = 1023;
+    if float == 0.0 {
+        return Some(0);
+    }
+    let bits = float.to_bits();
+    let fraction = bits & ((1 << FRACTION_BITS) - 1);
+    // A sign makes this too large: what is below zero does not fit.
+    let power = u32::try_from(bits >> FRACTION_BITS).ok()?.checked_sub(BIAS)?;
+    let digits = fraction | (1 << FRACTION_BITS);
+    if let Some(missing) = FRACTION_BITS.checked_sub(power) {
+        let is_whole = digits.trailing_zeros() >= missing;
+        return is_whole.then(|| digits.checked_shr(missing)).flatten();
+    }
+    (power < u64::BITS)
+        .then(|| digits.checked_shl(power.checked_sub(FRACTION_BITS)?))
+        .flatten()
 }
 
 #[cfg(test)]
@@ -121,6 +142,26 @@ mod tests {
         check(json!(-5), Err("-5 is not a whole number between 5 and 100"));
         check(json!("5"), Err("\"5\" is not a whole number between 5 and 100"));
         check(json!(1e300), Err("1e+300 is not a whole number between 5 and 100"));
+    }
+
+    #[test]
+    fn a_float_is_whole_without_being_rounded() {
+        for (float, want) in [
+            (0.0, Some(0)),
+            (1.0, Some(1)),
+            (3.0, Some(3)),
+            (9_007_199_254_740_993.0, Some(9_007_199_254_740_992)),
+            (18_446_744_073_709_549_568.0, Some(18_446_744_073_709_549_568)),
+            (18_446_744_073_709_551_616.0, None),
+            (0.5, None),
+            (4_503_599_627_370_495.5, None),
+            (-1.0, None),
+            (f64::MIN_POSITIVE, None),
+            (f64::INFINITY, None),
+            (f64::NAN, None),
+        ] {
+            assert_eq!(whole_float(float), want, "{float}");
+        }
     }
 
     #[test]

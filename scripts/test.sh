@@ -124,8 +124,9 @@ sum() { # passed|failed LOG: adds up what cargo's summaries say
 # The summaries' tests that printed `skipped:` are counted as passed there.
 skipped_in() { grep -cE '^(test .* \.\.\. )?skipped: ' "$1" || true; }
 
-report() { # LOG: shows which tests failed, and how the stage ended
-  grep -E '^test .* (\.\.\. )?(FAILED|FAIL)$|^error(\[|:)' "$1" | sort -u | head -n 20 | sed 's/^/  /' || true
+report() { # LOG: shows which tests failed and why, and how the stage ended
+  grep -E '^test .* (FAILED|FAIL)$|^error(\[|:)' "$1" | sort -u | head -n 20 | sed 's/^/  /' || true
+  grep -A 4 "^thread '.* panicked at " "$1" | cut -c 1-300 | head -n 60 | sed 's/^/  /' || true
   echo "  --- the end of $1:"
   tail -n "$tail_lines" "$1" | sed 's/^/  /'
 }

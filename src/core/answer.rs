@@ -30,7 +30,9 @@ fn is_kept(name: &[u8]) -> bool {
             | b"tracestate"
             | b"idempotent-replayed"
             | b""
-    ) && !(name.starts_with(b":") || name.starts_with(b"x-envoy-") || name.starts_with(b"reprise-"))
+    ) && ![&b":"[..], b"x-envoy-", b"reprise-"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 /// Builds the headers of an answer out of the first response's: the kept ones in order and number, then the mark.

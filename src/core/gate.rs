@@ -198,3 +198,188 @@ fn principal(request: &Request<'_>, document: &Document, secrets: &Secrets) -> O
         Some(Principal::new(kind, name.as_bytes(), values, secrets))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::write_pairs;
+    use alloc::string::String;
+    use alloc::vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const SECRETS: Secrets = Secrets {
+        identity: [1; 16],
+        fingerprint: [2; 16],
+        long_body: [3; 32],
+    };
+
+    type Header<'a> = (&'a str, &'a str);
+
+    const POST: [Header<'static>; 4] = [
+        (":method", "POST"),
+        (":path", "/pay?x=1"),
+        (":authority", "api.test"),
+        (":scheme", "http"),
+    ];
+
+    fn document(idempotency: &str) -> Document {
+        let text = alloc::format!(r#"{{"version": 1, "idempotency": {{{idempotency}}}}}"#);
+        Document::read(text.as_bytes()).unwrap().unwrap()
+    }
+
+    fn decided(headers: &[Header<'_>], document: &Document) -> Gate {
+        let mut map = vec![];
+        write_pairs(
+            headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+            &mut map,
+        );
+        gate(&Request::read(&map), document.routes.defaults(), document, &SECRETS)
+    }
+
+    fn with<'a>(more: &[Header<'a>]) -> Vec<Header<'a>> {
+        [&POST[..], more].concat()
+    }
+
+    #[track_caller]
+    fn claimed(headers: &[Header<'_>], document: &Document) -> Keyed {
+        let gate = decided(headers, document);
+        let Gate::Claim(keyed) = gate else { panic!("{gate:?}") };
+        keyed
+    }
+
+    const KEY: Header<'static> = ("idempotency-key", "k");
+
+    #[test]
+    fn a_key_is_claimed_where_it_is_optional_and_where_it_is_required() {
+        for mode in ["optional", "required"] {
+            claimed(&with(&[KEY]), &document(&alloc::format!(r#""mode": "{mode}""#)));
+        }
+    }
+
+    #[test]
+    fn without_a_key_a_request_passes_or_is_told_so() {
+        assert_eq!(decided(&POST, &document(r#""mode": "optional""#)), Gate::PassUnkeyed);
+        let missing = Problem::KeyMissing {
+            header: String::from("idempotency-key"),
+        };
+        assert_eq!(
+            decided(&POST, &document(r#""mode": "required""#)),
+            Gate::Refuse(missing)
+        );
+    }
+
+    #[test]
+    fn off_and_safe_methods_and_other_methods_pass_with_any_key() {
+        assert_eq!(decided(&with(&[KEY]), &document(r#""mode": "off""#)), Gate::Pass);
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "DELETE"] {
+            let headers = [(":method", method), (":path", "/"), ("idempotency-key", "")];
+            assert_eq!(
+                decided(&headers, &document(r#""mode": "required""#)),
+                Gate::Pass,
+                "{method}"
+            );
+        }
+    }
+
+    #[test]
+    fn unsafe_covers_all_methods_but_the_safe_ones() {
+        let all = document(r#""mode": "optional", "methods": "unsafe""#);
+        for method in ["POST", "PUT", "DELETE", "PURGE"] {
+            claimed(&[(":method", method), KEY], &all);
+        }
+        assert_eq!(decided(&[(":method", "GET"), KEY], &all), Gate::Pass);
+    }
+
+    #[test]
+    fn an_upgrade_is_refused_where_a_key_is_required_and_passes_elsewhere() {
+        let upgrade = [(":method", "GET"), (":path", "/"), ("upgrade", "websocket"), KEY];
+        let required = document(r#""mode": "required""#);
+        assert_eq!(decided(&upgrade, &required), Gate::Refuse(Problem::NotProtectable));
+        assert_eq!(
+            decided(&[(":method", "CONNECT")], &required),
+            Gate::Refuse(Problem::NotProtectable)
+        );
+        assert_eq!(decided(&upgrade, &document(r#""mode": "optional""#)), Gate::Pass);
+    }
+
+    #[test]
+    fn two_key_headers_are_refused() {
+        let two = decided(&with(&[KEY, KEY]), &document(r#""mode": "optional""#));
+        assert!(
+            matches!(
+                two,
+                Gate::Refuse(Problem::KeyMalformed {
+                    error: KeyError::Several,
+                    ..
+                })
+            ),
+            "{two:?}"
+        );
+    }
+
+    #[test]
+    fn the_first_source_that_is_present_names_the_caller() {
+        let both = document(r#""mode": "optional""#);
+        let alice = claimed(&with(&[KEY, ("authorization", "alice")]), &both);
+        let mallory = claimed(&with(&[KEY, ("authorization", "mallory")]), &both);
+        let nobody = claimed(&with(&[KEY]), &both);
+        assert!(alice.tag != mallory.tag && alice.tag != nobody.tag && nobody.anonymous && !alice.anonymous);
+        let text = r#"{"version": 1, "principal": [{"header": "x-user"}, "authorization"]}"#;
+        let sources = Document::read(text.as_bytes()).unwrap().unwrap();
+        let one = claimed(&with(&[KEY, ("x-user", "u"), ("authorization", "alice")]), &sources);
+        let two = claimed(&with(&[KEY, ("x-user", "u"), ("authorization", "mallory")]), &sources);
+        assert_eq!(one.tag, two.tag, "later sources are not tried");
+    }
+
+    #[test]
+    fn a_namespace_of_its_own_is_shared_by_authorities() {
+        let named = document(r#""mode": "optional", "namespace": "shop""#);
+        let here = claimed(&with(&[KEY]), &named);
+        let there = claimed(
+            &[
+                (":method", "POST"),
+                (":path", "/pay?x=1"),
+                (":authority", "other.test"),
+                KEY,
+            ],
+            &named,
+        );
+        assert_eq!(here.tag, there.tag);
+        let apart = document(r#""mode": "optional""#);
+        let there = claimed(
+            &[
+                (":method", "POST"),
+                (":path", "/pay?x=1"),
+                (":authority", "other.test"),
+                KEY,
+            ],
+            &apart,
+        );
+        assert_ne!(claimed(&with(&[KEY]), &apart).tag, there.tag);
+    }
+
+    #[test]
+    fn headers_that_speak_for_us_or_repeat_requests_are_named() {
+        let mut map = vec![];
+        let headers: [(&[u8], &[u8]); 3] = [
+            (b"x-envoy-max-retries", b"3"),
+            (b"x", b"y"),
+            (b"reprise-effect", b"none"),
+        ];
+        write_pairs(headers.into_iter(), &mut map);
+        assert_eq!(
+            Request::read(&map).forbidden(),
+            [b"x-envoy-max-retries".to_vec(), b"reprise-effect".to_vec()]
+        );
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    proptest::proptest! {
+        #[test]
+        fn any_map_is_decided_without_a_panic(map: Vec<u8>) {
+            let document = document(r#""mode": "required", "methods": "unsafe""#);
+            let _gate = gate(&Request::read(&map), document.routes.defaults(), &document, &SECRETS);
+        }
+    }
+}

@@ -36,8 +36,8 @@ pub enum Problem {
     OutcomeUnknown,
     /// The first response is known, but was not kept.
     ResponseNotRetained {
-        /// Its status.
-        original_status: u16,
+        /// Its status, if it is known.
+        original_status: Option<u16>,
         /// Its `location`, if it had one.
         location: Option<Vec<u8>>,
     },
@@ -190,7 +190,9 @@ impl Problem {
             location,
         } = self
         {
-            members.insert("original_status".into(), Value::from(*original_status));
+            if let Some(status) = original_status {
+                members.insert("original_status".into(), Value::from(*status));
+            }
             if let Some(location) = location {
                 members.insert("location".into(), Value::from(String::from_utf8_lossy(location)));
             }
@@ -274,7 +276,7 @@ mod tests {
     #[test]
     fn a_response_that_was_not_retained_shows_status_and_location() {
         let problem = Problem::ResponseNotRetained {
-            original_status: 201,
+            original_status: Some(201),
             location: Some(b"/x".to_vec()),
         };
         let reply = problem.reply(&style());

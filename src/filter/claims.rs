@@ -23,6 +23,15 @@ pub struct Place {
     pub fence: Fence,
 }
 
+/// When something is done, and within which bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// The moment.
+    pub now: MonoMillis,
+    /// The bounds of the store.
+    pub limits: &'a StoreLimits,
+}
+
 /// What a keyed request meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meeting {
@@ -65,9 +74,9 @@ pub fn arrive(
     vm: &mut Vm,
     keyed: &Keyed,
     policy: &Policy,
-    limits: &StoreLimits,
-    now: MonoMillis,
+    moment: &Moment<'_>,
 ) -> Result<Meeting, StoreFailure> {
+    let Moment { now, limits } = *moment;
     let buckets = vm.store.as_ref().ok_or(StoreFailure)?.geometry.buckets;
     let n = keyed.tag.bucket(buckets);
     let mut names = Name::default();
@@ -209,10 +218,9 @@ pub fn finish(
     vm: &mut Vm,
     place: &Place,
     finish: &Finish<'_>,
-    limits: &StoreLimits,
-    now: MonoMillis,
+    moment: &Moment<'_>,
 ) -> Result<Effect, StoreFailure> {
-    if !vm.lease.owns(host, &place.fence, now, limits.lease)? {
+    if !vm.lease.owns(host, &place.fence, moment.now, moment.limits.lease)? {
         return Ok(Effect::Stale);
     }
     let mut names = Name::default();
@@ -271,22 +279,17 @@ pub fn doubt(vm: &mut Vm, place: &Place, expiry: MonoMillis) {
 
 /// Writes the ends that could not be written before; what fails again stays.
 pub fn write_doubts(host: &impl Host, vm: &mut Vm, limits: &StoreLimits) {
+    let moment = Moment {
+        now: host.now(),
+        limits,
+    };
     for each in std::mem::take(&mut vm.unwritten) {
         let place = Place {
             bucket: each.bucket,
             at: each.at,
             fence: each.fence,
         };
-        if finish(
-            host,
-            vm,
-            &place,
-            &Finish::End(each.end, each.expiry, None),
-            limits,
-            host.now(),
-        )
-        .is_err()
-        {
+        if finish(host, vm, &place, &Finish::End(each.end, each.expiry, None), &moment).is_err() {
             vm.unwritten.push(each);
         }
     }

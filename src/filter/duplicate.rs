@@ -1,7 +1,7 @@
 //! A repeat: its body is swallowed and hashed, and at its end it gets what the first request left.
 
 use crate::claims::{self, Place, StoreFailure};
-use crate::host::{Host, Side};
+use crate::host::{Host, HostError, Side};
 use crate::http::respond;
 use crate::metrics::Count;
 use crate::root::Root;
@@ -44,7 +44,7 @@ pub enum Mend {
     Nothing,
     /// The first response had no content type.
     TakeOff,
-    /// The first response had this one.
+    /// The first response had one, among these headers: all go and come again, so that their order stays.
     PutBack(Vec<u8>),
 }
 
@@ -52,7 +52,7 @@ impl Mend {
     fn of(record: &Record<'_>) -> Self {
         match (Pairs::new(record.pairs).first(b"content-type"), record.body.is_empty()) {
             (None, false) => Self::TakeOff,
-            (Some(value), true) => Self::PutBack(value.to_vec()),
+            (Some(_), true) => Self::PutBack(record.pairs.to_vec()),
             (None, true) | (Some(_), false) => Self::Nothing,
         }
     }
@@ -63,9 +63,19 @@ impl Mend {
         let _changed = match self {
             Self::Nothing => Ok(()),
             Self::TakeOff => host.remove_header(Side::Response, b"content-type"),
-            Self::PutBack(value) => host.set_response_header("content-type", value),
+            Self::PutBack(pairs) => put_back(host, Pairs::new(pairs)),
         };
     }
+}
+
+fn put_back(host: &impl Host, pairs: Pairs<'_>) -> Result<(), HostError> {
+    for (name, _) in pairs {
+        host.remove_header(Side::Response, name)?;
+    }
+    for (name, value) in pairs {
+        host.add_response_header(&String::from_utf8_lossy(name), value)?;
+    }
+    Ok(())
 }
 
 /// What a duplicate gets.
@@ -178,7 +188,7 @@ impl Duplicate {
             State::Unknown => self.unknown(host, vm, &place)?,
             State::Done | State::Tombstone => self
                 .recorded(host, vm, &place)?
-                .unwrap_or_else(|| not_retained(0, None)),
+                .unwrap_or_else(|| not_retained(None, None)),
         })
     }
 
@@ -194,7 +204,7 @@ impl Duplicate {
         Ok(Some(match record.kind {
             Kind::Response => Verdict::Answer(bytes),
             Kind::Tombstone => not_retained(
-                record.status,
+                Some(record.status),
                 Pairs::new(record.pairs).first(b"location").map(<[u8]>::to_vec),
             ),
             Kind::Unknown => unknown(),
@@ -236,7 +246,7 @@ const fn unavailable() -> Verdict {
     Verdict::Problem(Problem::StoreUnavailable, Count::StoreError)
 }
 
-const fn not_retained(original_status: u16, location: Option<Vec<u8>>) -> Verdict {
+const fn not_retained(original_status: Option<u16>, location: Option<Vec<u8>>) -> Verdict {
     Verdict::Problem(
         Problem::ResponseNotRetained {
             original_status,

@@ -139,7 +139,7 @@ impl Stream for FakeHost {
         Ok(())
     }
 
-    fn set_response_header(&self, name: &'static str, value: &[u8]) -> Result<(), HostError> {
+    fn add_response_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
         self.removed
             .borrow_mut()
             .push(format!("{name} = {}", String::from_utf8_lossy(value)));

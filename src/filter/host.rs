@@ -110,11 +110,11 @@ pub trait Stream {
     /// [`HostError`] if the host fails.
     fn remove_header(&self, side: Side, name: &[u8]) -> Result<(), HostError>;
 
-    /// Gives a response's header one value; only within the headers' callback.
+    /// Adds a header behind all others of the response; only within the headers' callback.
     ///
     /// # Errors
     /// [`HostError`] if the host fails.
-    fn set_response_header(&self, name: &'static str, value: &[u8]) -> Result<(), HostError>;
+    fn add_response_header(&self, name: &str, value: &[u8]) -> Result<(), HostError>;
 
     /// Reads `len` bytes of the body's buffer from `start`; only within the body's callback.
     ///
@@ -309,9 +309,9 @@ mod proxy {
             done("remove_header_map_value", status)
         }
 
-        fn set_response_header(&self, name: &'static str, value: &[u8]) -> Result<(), HostError> {
-            hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value))
-                .map_err(|status| failed("replace_header_map_value", status))
+        fn add_response_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+            hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value)
+                .map_err(|status| failed("add_header_map_value", status))
         }
 
         fn body(&self, side: Side, start: usize, len: usize) -> Result<Vec<u8>, HostError> {

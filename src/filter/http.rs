@@ -1,7 +1,7 @@
 //! One exchange: what each of its callbacks does. The first request is in [`crate::owner`], its repeats in
 //! [`crate::duplicate`].
 
-use crate::claims::{self, Meeting, StoreFailure};
+use crate::claims::{self, Meeting, Moment, StoreFailure};
 use crate::duplicate::{Duplicate, Mend};
 use crate::host::{Host, Side};
 use crate::metrics::Count;
@@ -21,6 +21,15 @@ pub enum Flow {
     Continue,
     /// Hold it.
     Pause,
+}
+
+/// A piece of a body, as the host shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Bytes in the host's buffer.
+    pub len: usize,
+    /// Whether it is the last.
+    pub ended: bool,
 }
 
 /// One exchange.
@@ -60,7 +69,7 @@ impl Exchange {
             return Flow::Continue;
         };
         vm.has_streams = true;
-        if is_untouched(host) {
+        if ended && is_safe_by_method(host) {
             return Flow::Continue;
         }
         let Ok(map) = host.headers(Side::Request) else {
@@ -81,8 +90,9 @@ impl Exchange {
             return self.refuse(host, &root, &Problem::StoreUnavailable);
         };
         let gate = gate(&request, &policy, &root.document, &secrets);
-        if bad_metadata {
-            return self.misconfigured(host, vm, &root, &policy, &gate);
+        if bad_metadata && is_protected(&policy, &gate) {
+            vm.metrics.count(Count::Misconfigured);
+            return self.refuse(host, &root, &Problem::Misconfigured);
         }
         match gate {
             Gate::Pass => Flow::Continue,
@@ -94,38 +104,44 @@ impl Exchange {
                 vm.metrics.count(refusal(&problem));
                 self.refuse(host, &root, &problem)
             }
-            Gate::Claim(keyed) => self.claim(host, vm, &request, keyed, &policy, ended),
+            Gate::Claim(keyed) => self.claim(
+                host,
+                vm,
+                &Asked {
+                    request,
+                    keyed,
+                    policy,
+                    ended,
+                },
+            ),
         }
     }
 
-    /// Refuses what would have been protected on a route whose metadata do not parse; the rest passes.
-    fn misconfigured(&mut self, host: &impl Host, vm: &mut Vm, root: &Root, policy: &Policy, gate: &Gate) -> Flow {
-        let protected = matches!(gate, Gate::Claim(_) | Gate::Refuse(_)) || policy.mode == Mode::Required;
-        if !protected {
-            return Flow::Continue;
-        }
-        vm.metrics.count(Count::Misconfigured);
-        self.refuse(host, root, &Problem::Misconfigured)
-    }
-
-    fn claim(
-        &mut self,
-        host: &impl Host,
-        vm: &mut Vm,
-        request: &Request<'_>,
-        keyed: Keyed,
-        policy: &Rc<Policy>,
-        ended: bool,
-    ) -> Flow {
+    fn claim(&mut self, host: &impl Host, vm: &mut Vm, asked: &Asked<'_>) -> Flow {
         let Some(root) = self.root.clone() else {
             return Flow::Continue;
         };
+        let Asked {
+            request,
+            keyed,
+            policy,
+            ended,
+        } = asked;
         if keyed.anonymous {
             vm.metrics.count(Count::Anonymous);
         }
         let began = vm.metrics.is_timed().then(|| host.micros());
         let now = host.now();
-        match claims::arrive(host, vm, &keyed, policy, &root.document.store, now) {
+        match claims::arrive(
+            host,
+            vm,
+            keyed,
+            policy,
+            &Moment {
+                now,
+                limits: &root.document.store,
+            },
+        ) {
             Ok(Meeting::Owner(place)) => {
                 for name in request.forbidden() {
                     // A header that stays costs a retry that is counted, not a second run that is not.
@@ -134,12 +150,12 @@ impl Exchange {
                 if let Some(began) = began {
                     vm.metrics.added(host.micros().saturating_sub(began));
                 }
-                self.stage = Stage::Owner(Box::new(Owner::new(place, keyed, Rc::clone(policy), ended)));
+                self.stage = Stage::Owner(Box::new(Owner::new(place, *keyed, Rc::clone(policy), *ended)));
                 Flow::Continue
             }
             Ok(Meeting::Duplicate(place, effect)) => {
-                let duplicate = Duplicate::new(place, effect, keyed, Rc::clone(policy), (now, began));
-                self.hold(host, vm, &root, duplicate, ended)
+                let duplicate = Duplicate::new(place, effect, *keyed, Rc::clone(policy), (now, began));
+                self.hold(host, vm, duplicate, *ended)
             }
             Ok(Meeting::Full) => {
                 vm.metrics.count(Count::Capacity);
@@ -152,7 +168,10 @@ impl Exchange {
         }
     }
 
-    fn hold(&mut self, host: &impl Host, vm: &mut Vm, root: &Rc<Root>, duplicate: Duplicate, ended: bool) -> Flow {
+    fn hold(&mut self, host: &impl Host, vm: &mut Vm, duplicate: Duplicate, ended: bool) -> Flow {
+        let Some(root) = &self.root else {
+            return Flow::Pause;
+        };
         if ended {
             self.stage = Stage::Replied(duplicate.settle(host, vm, root));
         } else {
@@ -167,7 +186,7 @@ impl Exchange {
         match &mut self.stage {
             Stage::Passing | Stage::Unkeyed => Flow::Continue,
             Stage::Owner(owner) => {
-                owner.request_body(host, vm, len, ended);
+                owner.request_body(host, vm, Piece { len, ended });
                 if ended {
                     self.complete(host, vm);
                 }
@@ -213,7 +232,7 @@ impl Exchange {
     /// Takes in a piece of the response's body.
     pub fn response_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) -> Flow {
         if let (Stage::Owner(owner), Some(root)) = (&mut self.stage, &self.root) {
-            owner.response_body(host, vm, &root.document.store, len, ended);
+            owner.response_body(host, vm, &root.document.store, Piece { len, ended });
             if ended {
                 self.complete(host, vm);
             }
@@ -257,12 +276,24 @@ impl Exchange {
     }
 }
 
-/// Tells whether nothing concerns the request, by the two headers that say so: most requests end here.
-fn is_untouched(host: &impl Host) -> bool {
-    let Ok(Some(method)) = host.request_header(":method") else {
-        return false;
-    };
-    is_safe(&method) && matches!(host.request_header("upgrade"), Ok(None))
+/// A request that asks for its key.
+struct Asked<'a> {
+    request: Request<'a>,
+    keyed: Keyed,
+    policy: Rc<Policy>,
+    ended: bool,
+}
+
+/// Tells whether a request would be protected, as far as is known where its route's metadata do not parse.
+fn is_protected(policy: &Policy, gate: &Gate) -> bool {
+    matches!(gate, Gate::Claim(_) | Gate::Refuse(_)) || policy.mode == Mode::Required
+}
+
+/// Tells whether a request that ended with its head is safe, by its method alone: most requests end here.
+///
+/// What asks for another protocol never ends with its head, and what has a body is seldom safe: those show all headers.
+fn is_safe_by_method(host: &impl Host) -> bool {
+    matches!(host.request_header(":method"), Ok(Some(method)) if is_safe(&method))
 }
 
 /// Tells a problem; a client that cannot be told is gone, and held requests never pass.

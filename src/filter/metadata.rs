@@ -1,15 +1,17 @@
 //! Route metadata: what a route says of itself, read once and known again by its bytes.
 
-use crate::host::{Host, Level};
+use crate::host::{Host, HostError, Level};
 use crate::root::BadMetadata;
 use crate::structs;
 use hashbrown::HashMap;
 use reprise_core::config::Overrides;
 
-/// Where the host keeps it; the short path costs less, and nothing on routes without it.
-const OURS: [&str; 4] = ["xds", "route_metadata", "filter_metadata", NAME];
+/// Where the host keeps all metadata of a route. A path into them would cost twice as much on routes without any.
 const ALL: [&str; 2] = ["xds", "route_metadata"];
+/// Whose metadata are ours.
 const NAME: &str = "reprise";
+/// What the host says where there is no route: nothing that could be put into bytes.
+const NO_ROUTE: u32 = 3;
 /// Routes' metadata kept ready; beyond it they are read anew.
 const KNOWN_MAX: usize = 1024;
 
@@ -29,16 +31,15 @@ impl Metadata {
     /// # Errors
     /// [`BadMetadata`] if they do not parse; the reason is logged once.
     pub fn find(&mut self, host: &impl Host) -> Result<u32, BadMetadata> {
-        // What the host cannot put into bytes by the short path is known by the whole.
-        let key = match host.property(&OURS) {
-            Ok(None) => return Ok(Self::NONE),
-            Ok(Some(bytes)) => bytes,
-            Err(_) => host.property(&ALL).ok().flatten().unwrap_or_default(),
+        let key = match host.property(&ALL) {
+            Ok(Some(bytes)) if !bytes.is_empty() => bytes,
+            Ok(_) | Err(HostError { status: NO_ROUTE, .. }) => return Ok(Self::NONE),
+            Err(_) => return Err(BadMetadata),
         };
         if let Some(known) = self.known.get(&key) {
             return *known;
         }
-        let found = self.read(host);
+        let found = self.read(host, &key);
         if self.known.len() >= KNOWN_MAX {
             self.known.clear();
         }
@@ -52,9 +53,10 @@ impl Metadata {
         self.read.get(usize::try_from(id.checked_sub(1)?).ok()?)
     }
 
-    fn read(&mut self, host: &impl Host) -> Result<u32, BadMetadata> {
-        let bytes = host.property(&ALL).ok().flatten().unwrap_or_default();
-        let value = structs::from_metadata(&bytes, NAME).ok_or(BadMetadata)?;
+    fn read(&mut self, host: &impl Host, bytes: &[u8]) -> Result<u32, BadMetadata> {
+        let Some(value) = structs::from_metadata(bytes, NAME).map_err(|structs::Malformed| BadMetadata)? else {
+            return Ok(Self::NONE);
+        };
         let overrides = Overrides::read(&value).map_err(|errors| {
             host.log(
                 Level::Error,

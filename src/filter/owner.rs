@@ -1,7 +1,8 @@
 //! The first request: forwarded while it is hashed, its response copied while it flows, its claim completed at the end.
 
-use crate::claims::{self, Finish, Place};
+use crate::claims::{self, Finish, Moment, Place};
 use crate::host::{Host, Side};
+use crate::http::Piece;
 use crate::metrics::Count;
 use crate::vm::Vm;
 use reprise_core::answer;
@@ -56,7 +57,7 @@ impl Owner {
     }
 
     /// Hashes a piece of the request's body.
-    pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) {
+    pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, Piece { len, ended }: Piece) {
         if len > 0 {
             match (host.body(Side::Request, 0, len), &vm.store) {
                 (Ok(piece), Some(store)) => self.body.push(piece, &store.secrets),
@@ -108,7 +109,7 @@ impl Owner {
     }
 
     /// Copies a piece of the response's body, as long as it can be kept.
-    pub fn response_body(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits, len: usize, ended: bool) {
+    pub fn response_body(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits, Piece { len, ended }: Piece) {
         self.ending.response_ended |= ended;
         if len == 0 || !self.is_wanted() {
             return;
@@ -182,7 +183,7 @@ impl Owner {
             Outcome::Tombstone => Finish::End(End::Tombstone, expiry, record.as_deref()),
             Outcome::Unknown => Finish::End(End::Unknown, expiry, record.as_deref()),
         };
-        let written = claims::finish(host, vm, &self.place, &finish, limits, now);
+        let written = claims::finish(host, vm, &self.place, &finish, &Moment { now, limits });
         let count = match (written, outcome) {
             (Ok(Effect::Keep), outcome) => ended(outcome),
             (Ok(_), _) => Count::EndStale,
@@ -267,6 +268,7 @@ const fn ended(outcome: Outcome) -> Count {
 
 /// What a response's head says, in one walk.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is what one header says, yes or no")]
 struct Seen {
     status: u16,
     attempts: u64,

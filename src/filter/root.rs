@@ -6,7 +6,7 @@ use crate::metadata::Metadata;
 use crate::metrics::{Count, Gauges};
 use crate::store::{self, Store};
 use crate::structs;
-use crate::sweeper;
+use crate::sweeper::{self, Walk};
 use crate::vm::{Parked, Vm};
 use hashbrown::HashMap;
 use reprise_core::claim::usage::{Principals, Usage};
@@ -50,6 +50,7 @@ pub fn configure(host: &impl Host, vm: &mut Vm, bytes: &[u8]) -> Result<Option<R
         .map_err(|error| format!("{} failed with status {}", error.call, error.status))?;
     let store = Store::open(host, document.store.keys_max).map_err(|error| error.to_string())?;
     vm.store = Some(store);
+    vm.counts_principals |= document.store.keys_per_principal_max.is_some();
     let period = Millis((document.store.lease.0 / 6).clamp(50, TICK.0));
     host.tick_every(period)
         .map_err(|error| format!("{} failed with status {}", error.call, error.status))?;
@@ -130,10 +131,19 @@ impl Root {
         }
         claims::write_doubts(host, vm, limits);
         answer_overdue(host, vm, now, root_context);
-        if sweeper::step(host, vm, now, limits, self.unknown_retain).is_err() {
+        if sweeper::step(
+            host,
+            vm,
+            &Walk {
+                now,
+                unknown_retain: self.unknown_retain,
+            },
+        )
+        .is_err()
+        {
             host.log(Level::Warn, "reprise: the sweep failed; the next tick tries again");
         }
-        self.refresh_fill(host, vm);
+        refresh_fill(host, vm);
         let gauges = gauges(vm);
         if vm.metrics.flush(host, gauges.as_ref()).is_err() {
             host.log(
@@ -142,23 +152,22 @@ impl Root {
             );
         }
     }
+}
 
-    fn refresh_fill(&self, host: &impl Host, vm: &mut Vm) {
-        let Ok(shared) = host.shared(store::USAGE) else {
-            return;
-        };
-        let usage = Usage::read(&shared.value);
-        if usage.pass == vm.fill.usage.pass {
-            return;
-        }
-        let principals = self
-            .document
-            .store
-            .keys_per_principal_max
-            .and_then(|_| host.shared(store::PRINCIPALS).ok());
-        vm.fill
-            .renew(usage, principals.map(|shared| Principals::read(shared.value)));
+fn refresh_fill(host: &impl Host, vm: &mut Vm) {
+    let Ok(shared) = host.shared(store::USAGE) else {
+        return;
+    };
+    let usage = Usage::read(&shared.value);
+    if usage.pass == vm.fill.usage.pass {
+        return;
     }
+    let principals = vm
+        .counts_principals
+        .then(|| host.shared(store::PRINCIPALS).ok())
+        .flatten();
+    vm.fill
+        .renew(usage, principals.map(|shared| Principals::read(shared.value)));
 }
 
 fn gauges(vm: &Vm) -> Option<Gauges> {

@@ -258,7 +258,7 @@ fn the_sweep_frees_what_is_over_and_its_bytes() {
     assert_eq!(records(), 1);
     one.tick(1000);
     assert_eq!(one.vm.fill.usage.live, 1);
-    one.tick(3000);
+    one.tick(7000);
     one.tick(100);
     assert_eq!((records(), one.vm.fill.usage.live, one.vm.fill.usage.free), (0, 0, 64));
 }
@@ -370,11 +370,6 @@ fn above_the_bound_of_copies_a_response_leaves_a_tombstone() {
 fn route_metadata_that_do_not_parse_stop_protected_requests_alone() {
     let world = World::new();
     let mut one = Worker::start(&world, SMALL);
-    let path = "xds.route_metadata.filter_metadata.reprise";
-    one.host
-        .properties
-        .borrow_mut()
-        .insert(path.into(), b"what the route says".to_vec());
     one.host
         .properties
         .borrow_mut()

@@ -13,18 +13,26 @@ pub fn read(bytes: &[u8]) -> Option<Value> {
     object(bytes, DEPTH_MAX)
 }
 
+/// The bytes are not what they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
+
 /// Reads the struct called `name` out of an `envoy.config.core.v3.Metadata`; none if there is none.
-#[must_use]
-pub fn from_metadata(bytes: &[u8], name: &str) -> Option<Value> {
+///
+/// # Errors
+/// [`Malformed`] if the bytes are no metadata, or the struct nests deeper than 16 levels.
+pub fn from_metadata(bytes: &[u8], name: &str) -> Result<Option<Value>, Malformed> {
     let mut found = None;
     for field in Fields(bytes) {
-        if let (1, Content::Bytes(entry)) = field? {
-            let (key, value) = map_entry(entry)?;
+        if let (1, Content::Bytes(entry)) = field.ok_or(Malformed)? {
+            let (key, value) = map_entry(entry).ok_or(Malformed)?;
             // The last of two entries with one key counts.
             found = if key == name { Some(value) } else { found };
         }
     }
-    object(found?, DEPTH_MAX)
+    found
+        .map(|fields| object(fields, DEPTH_MAX).ok_or(Malformed))
+        .transpose()
 }
 
 /// Shape: `google.protobuf.Struct`, `{1: map<string, Value>}`.
@@ -251,8 +259,11 @@ mod tests {
                 .into(),
         };
         let bytes = metadata.encode_to_vec();
-        assert_eq!(from_metadata(&bytes, "reprise"), Some(serde_json::json!({"a": "b"})));
-        assert_eq!(from_metadata(&bytes, "absent"), None);
+        assert_eq!(
+            from_metadata(&bytes, "reprise"),
+            Ok(Some(serde_json::json!({"a": "b"})))
+        );
+        assert_eq!(from_metadata(&bytes, "absent"), Ok(None));
     }
 
     #[test]
@@ -332,7 +343,7 @@ mod tests {
             let object = fields(&[("a", value.clone())]);
             let metadata = Metadata { filter_metadata: [("x".to_owned(), object)].into() };
             let want = serde_json::json!({"a": json(&value)});
-            proptest::prop_assert_eq!(from_metadata(&metadata.encode_to_vec(), "x"), Some(want));
+            proptest::prop_assert_eq!(from_metadata(&metadata.encode_to_vec(), "x"), Ok(Some(want)));
         }
 
         #[test]

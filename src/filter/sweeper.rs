@@ -8,7 +8,6 @@ use reprise_core::claim::geometry::Name;
 use reprise_core::claim::record::Record;
 use reprise_core::claim::usage::{Principals, Sweeper, Usage};
 use reprise_core::claim::{Age, Effect, Event, State, Way};
-use reprise_core::config::StoreLimits;
 use reprise_core::time::{Millis, MonoMillis};
 
 /// Buckets of one tick.
@@ -17,6 +16,15 @@ const BUCKETS_A_TICK: u32 = 256;
 const LEASE: Millis = Millis(3000);
 /// How much longer a VM with streams waits for one without: the main thread has the time.
 const DEFERENCE: Millis = Millis(3000);
+
+/// One step of the sweep.
+#[derive(Debug, Clone, Copy)]
+pub struct Walk {
+    /// The moment.
+    pub now: MonoMillis,
+    /// How long an outcome that becomes unknown stays so.
+    pub unknown_retain: Millis,
+}
 
 /// Where a VM's sweep stands.
 #[derive(Debug, Default)]
@@ -35,20 +43,15 @@ pub struct Sweep {
 ///
 /// # Errors
 /// [`StoreFailure`] if the store does not answer.
-pub fn step(
-    host: &impl Host,
-    vm: &mut Vm,
-    now: MonoMillis,
-    limits: &StoreLimits,
-    unknown_retain: Millis,
-) -> Result<(), StoreFailure> {
-    if !is_sweeper(host, vm, now)? {
+pub fn step(host: &impl Host, vm: &mut Vm, walk: &Walk) -> Result<(), StoreFailure> {
+    if !is_sweeper(host, vm, walk.now)? {
         return Ok(());
     }
     let buckets = vm.store.as_ref().ok_or(StoreFailure)?.geometry.buckets;
     for _ in 0..BUCKETS_A_TICK.min(buckets) {
-        bucket(host, vm, now, limits, unknown_retain)?;
+        let n = vm.sweep.next;
         vm.sweep.next += 1;
+        bucket(host, vm, n, walk)?;
         if vm.sweep.next >= buckets {
             publish(host, vm)?;
         }
@@ -56,6 +59,7 @@ pub fn step(
     Ok(())
 }
 
+/// Tells whether this VM sweeps now. One with streams lets its lease lapse first, so that the main thread's may have it.
 fn is_sweeper(host: &impl Host, vm: &mut Vm, now: MonoMillis) -> Result<bool, StoreFailure> {
     if vm
         .sweep
@@ -65,11 +69,10 @@ fn is_sweeper(host: &impl Host, vm: &mut Vm, now: MonoMillis) -> Result<bool, St
         return Ok(true);
     }
     let shared = host.shared(SWEEPER)?;
-    let deference = if vm.has_streams { DEFERENCE } else { Millis(0) };
-    let free = match Sweeper::read(&shared.value) {
-        None => true,
-        Some(sweeper) => sweeper.who == vm.who || sweeper.until.plus(deference) < now,
-    };
+    let free = Sweeper::read(&shared.value).is_none_or(|sweeper| match vm.has_streams {
+        true => sweeper.until.plus(DEFERENCE) < now,
+        false => sweeper.who == vm.who || sweeper.until < now,
+    });
     let lease = Sweeper {
         who: vm.who,
         until: now.plus(LEASE),
@@ -79,27 +82,20 @@ fn is_sweeper(host: &impl Host, vm: &mut Vm, now: MonoMillis) -> Result<bool, St
     Ok(won)
 }
 
-fn bucket(
-    host: &impl Host,
-    vm: &mut Vm,
-    now: MonoMillis,
-    limits: &StoreLimits,
-    unknown_retain: Millis,
-) -> Result<(), StoreFailure> {
-    let n = vm.sweep.next;
+fn bucket(host: &impl Host, vm: &mut Vm, n: u32, walk: &Walk) -> Result<(), StoreFailure> {
     let mut names = Name::default();
     let (mut bucket, number) = claims::bucket(host, names.bucket(n))?;
     let before = bucket.clone();
     for at in 0..reprise_core::claim::bucket::WAYS {
         let way = bucket.way(at);
-        let next = swept(host, vm, &way, now, unknown_retain)?;
+        let next = swept(host, vm, &way, walk)?;
         let bytes = match (way.state, next.state) {
             (State::Free, _) | (_, State::Running) => 0,
-            (_, State::Free) => wipe(host, names.record(n, at), now)?,
+            (_, State::Free) => wipe(host, names.record(n, at), walk.now)?,
             _ => host.shared(names.record(n, at))?.value.len(),
         };
         vm.sweep.usage.count(&next, bytes);
-        if next.state != State::Free && limits.keys_per_principal_max.is_some() {
+        if next.state != State::Free && vm.counts_principals {
             vm.sweep
                 .principals
                 .get_or_insert_with(|| Principals::read(Vec::new()))
@@ -116,13 +112,8 @@ fn bucket(
     Ok(())
 }
 
-fn swept(
-    host: &impl SharedData,
-    vm: &mut Vm,
-    way: &Way,
-    now: MonoMillis,
-    unknown_retain: Millis,
-) -> Result<Way, StoreFailure> {
+fn swept(host: &impl SharedData, vm: &mut Vm, way: &Way, walk: &Walk) -> Result<Way, StoreFailure> {
+    let Walk { now, unknown_retain } = *walk;
     let holder_lives = way.state == State::Running && vm.lease.lives(host, &way.fence, now)?;
     let over = way.age(now) == Age::Over;
     let unknown_until = now.plus(unknown_retain);

@@ -33,6 +33,8 @@ pub struct Vm {
     pub fill: Fill,
     /// The sweep, if this VM does it.
     pub sweep: Sweep,
+    /// Whether any document bounds the keys of a principal, so that they are counted.
+    pub counts_principals: bool,
     /// Whether a stream was ever seen: the main thread's VM sees none.
     pub has_streams: bool,
     /// When the VM's own work was done last.

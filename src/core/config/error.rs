@@ -119,6 +119,8 @@ fn quote(value: &serde_json::Value) -> String {
 mod tests {
     use super::*;
     use alloc::vec;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_place_is_written_with_dots_and_indexes() {

@@ -90,6 +90,8 @@ mod tests {
     use super::*;
     use alloc::string::{String, ToString};
     use serde_json::json;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn read(idempotency: &Value) -> Result<Overrides, String> {
         Overrides::read(&json!({"idempotency": idempotency})).map_err(|errors| errors.to_string())

@@ -186,6 +186,8 @@ mod tests {
     use crate::config::{Mode, OnFull, PrincipalSource};
     use alloc::string::{String, ToString};
     use serde_json::json;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn read(value: &Value) -> Result<Option<Document>, String> {
         Document::read(value.to_string().as_bytes()).map_err(|errors| errors.to_string())

@@ -358,6 +358,8 @@ mod tests {
     use super::*;
     use crate::config::{Document, Mode};
     use serde_json::{Value, json};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn read(rules: &Value) -> Result<Routes, String> {
         let document = Document::from_value(&json!({"version": 1, "rules": rules})).map(Option::unwrap);

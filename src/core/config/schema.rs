@@ -20,6 +20,8 @@ pub fn schema() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn committed() -> Value {
         serde_json::from_str(include_str!("../../../envoy/reprise.schema.json")).unwrap()

@@ -183,6 +183,8 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
     use serde_json::json;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn set(statuses: &[u16]) -> StatusSet {
         statuses.iter().copied().fold(StatusSet::NONE, StatusSet::with)

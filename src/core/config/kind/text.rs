@@ -110,6 +110,8 @@ impl Kind for HostText {
 mod tests {
     use super::*;
     use serde_json::json;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[track_caller]
     fn check<K: Kind>(kind: &K, value: &str, allowed: bool) {

@@ -105,6 +105,8 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
     use serde_json::json;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "a test reads better without the reference")]

@@ -100,6 +100,8 @@ impl Cover {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[track_caller]
     fn check(broad: &str, narrow: &str, want: bool) {

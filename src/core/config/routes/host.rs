@@ -80,6 +80,8 @@ fn port_start(host: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[track_caller]
     fn check(pattern: &str, host: &str, want: bool) {

@@ -126,9 +126,13 @@ skipped_in() { grep -cE '^(test .* \.\.\. )?skipped: ' "$1" || true; }
 
 report() { # LOG: shows which tests failed and why, and how the stage ended
   grep -E '^test .* (FAILED|FAIL)$|^error(\[|:)' "$1" | sort -u | head -n 20 | sed 's/^/  /' || true
-  grep -A 4 "^thread '.* panicked at " "$1" | cut -c 1-300 | head -n 60 | sed 's/^/  /' || true
+  local lines=$tail_lines
+  if grep -q "^thread '.* panicked at " "$1"; then
+    grep -A 4 "^thread '.* panicked at " "$1" | cut -c 1-300 | head -n 60 | sed 's/^/  /' || true
+    lines=5
+  fi
   echo "  --- the end of $1:"
-  tail -n "$tail_lines" "$1" | sed 's/^/  /'
+  tail -n "$lines" "$1" | sed 's/^/  /'
 }
 
 trap 'exit 130' INT

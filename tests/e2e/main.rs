@@ -14,6 +14,7 @@ mod body;
 mod concurrency;
 mod config;
 mod crash;
+mod host;
 mod identity;
 mod limits;
 mod metrics;

@@ -17,6 +17,7 @@ mod crash;
 mod host;
 mod identity;
 mod limits;
+mod metadata;
 mod metrics;
 mod modes;
 mod outcomes;

@@ -26,4 +26,4 @@ pub use process::{Process, envoy_binary, filter_wasm, free_port, required, trap_
 pub use settings::{Settings, Wasm, merge};
 pub use stack::{Stack, UpstreamControl};
 pub use stats::Stats;
-pub use wait::{Stopwatch, eventually, within};
+pub use wait::{Stopwatch, eventually, monotonic_micros, within};

@@ -26,9 +26,14 @@ mod robust;
 mod shared;
 mod verdict;
 
-use reprise_tests::harness::{Request, Response};
+use reprise_tests::harness::{Request, Response, Stack};
 use shared::shared;
 use verdict::{assert_answers, problem, verdict};
+
+/// Gives the stack for the cases of [`reference`].
+async fn reference_stack() -> Option<Stack> {
+    Stack::start().await
+}
 
 /// Sends a request twice, one after the other.
 async fn twice(request: &Request) -> (Response, Response) {

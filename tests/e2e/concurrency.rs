@@ -1,7 +1,8 @@
 //! Many at once: one runs.
 
-use super::{assert_answers, shared};
-use reprise_tests::harness::{Request, Response, Stack};
+use super::{assert_answers, problem, shared, verdict};
+use reprise_tests::harness::{Connection, Request, Response, Stack};
+use reprise_tests::upstream::patterned;
 use serde_json::json;
 use std::collections::BTreeMap;
 use tokio::task::JoinSet;
@@ -70,5 +71,76 @@ async fn one_of_many_streams_of_one_connection_runs() {
             .count(),
         1
     );
+    assert_eq!(stack.runs(&post).await, 1);
+}
+
+/// Case T14.
+#[tokio::test]
+async fn one_of_sixty_requests_with_bodies_at_once_runs() {
+    one_of_many_bodies_runs(60, 20_000).await;
+}
+
+/// Case T14.
+#[tokio::test]
+async fn one_of_twelve_long_uploads_at_once_runs() {
+    one_of_many_bodies_runs(12, 3_000_000).await;
+}
+
+/// Sends `count` bodies of `len` bytes at once, each on a connection that lives on and gets the answer at its next try.
+async fn one_of_many_bodies_runs(count: usize, len: usize) {
+    let Some(stack) = shared().await else { return };
+    let gate = format!("of-{count}-{len}");
+    let post = stack.fresh("plain").body(patterned(len)).script(&json!({"gate": gate}));
+    let mut sending = JoinSet::new();
+    for _ in 0..count {
+        let (post, mut connection) = (post.clone(), Connection::open(stack.address()).await);
+        sending.spawn(async move { (connection.send(&post).await, connection) });
+    }
+    let mut refused = Vec::new();
+    for _ in 1..count {
+        let (response, connection) = sending.join_next().await.unwrap().unwrap();
+        assert_eq!(verdict(&response), problem(409, "in-flight"));
+        refused.push(connection);
+    }
+    stack.upstream().open(&gate).await;
+    let (first, _) = sending.join_next().await.unwrap().unwrap();
+    assert_eq!(first.status, 201);
+    for mut connection in refused {
+        assert!(!connection.is_closed().await);
+        assert_answers(&first, &connection.send(&post).await);
+    }
+    let mut other = patterned(len).to_vec();
+    other[len / 2] ^= 1;
+    assert_eq!(
+        verdict(&post.clone().body(&other).send().await),
+        problem(422, "key-reused")
+    );
+    assert_eq!(stack.runs(&post).await, 1);
+}
+
+#[tokio::test]
+async fn duplicates_that_are_held_while_the_first_client_leaves_are_refused() {
+    let Some(stack) = shared().await else { return };
+    let post = stack
+        .fresh("plain")
+        .body(patterned(40_000))
+        .script(&json!({"gate": "left-alone"}));
+    let bytes = post.bytes();
+    let mut first = Connection::open(stack.address()).await;
+    first.write(&bytes).await;
+    stack.upstream().held("left-alone", 1).await;
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let mut connection = Connection::open(stack.address()).await;
+        connection.write(&bytes[..20_000]).await;
+        held.push(connection);
+    }
+    first.hang_up();
+    stack.upstream().held("left-alone", 0).await;
+    for connection in &mut held {
+        connection.write(&bytes[20_000..]).await;
+        assert_eq!(verdict(&connection.read().await), problem(409, "outcome-unknown"));
+    }
+    assert_eq!(verdict(&post.send().await), problem(409, "outcome-unknown"));
     assert_eq!(stack.runs(&post).await, 1);
 }

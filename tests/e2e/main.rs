@@ -23,6 +23,7 @@ mod modes;
 mod outcomes;
 mod protocols;
 mod reference;
+mod reload;
 mod retention;
 mod robust;
 mod shared;

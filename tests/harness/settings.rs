@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
 
+/// What the reference calls the filter.
+pub(super) const FILTER: &str = "envoy.filters.http.wasm";
+
 /// Which build of the filter runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wasm {
@@ -31,6 +34,8 @@ pub struct Settings {
     pub(super) wasm: Wasm,
     pub(super) replayd: bool,
     pub(super) lds: bool,
+    pub(super) ecds: bool,
+    pub(super) drain_s: u32,
     pub(super) wasm_log: &'static str,
     pub(super) allowed: Vec<String>,
     pub(super) files: Vec<(String, Value)>,
@@ -50,6 +55,8 @@ impl Default for Settings {
             wasm: Wasm::Shipped,
             replayd: false,
             lds: false,
+            ecds: false,
+            drain_s: 1,
             wasm_log: "warning",
             allowed: Vec::new(),
             files: Vec::new(),
@@ -115,6 +122,31 @@ impl Settings {
     pub const fn lds(mut self) -> Self {
         self.lds = true;
         self
+    }
+
+    /// Takes the filter's configuration from a file that [`Stack::reload_filter`] can replace.
+    #[must_use]
+    pub const fn ecds(mut self) -> Self {
+        self.ecds = true;
+        self
+    }
+
+    /// Sets how long connections of a replaced listener live on, in seconds; 1 if not said.
+    #[must_use]
+    pub const fn drain_s(mut self, drain_s: u32) -> Self {
+        self.drain_s = drain_s;
+        self
+    }
+
+    /// Lets a worker make a new VM at once after one has died; Envoy waits for a second otherwise.
+    #[must_use]
+    pub fn reloads_at_once(self) -> Self {
+        self.patch(|bootstrap| {
+            let manager = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
+            let config = &mut filter_in(&mut manager["typed_config"])["typed_config"]["config"];
+            // Envoy halves the interval and divides by that: 1 ms ends it with SIGFPE.
+            config["reload_config"] = json!({"backoff": {"base_interval": "0.004s"}});
+        })
     }
 
     /// Lets the filter log at this level of Envoy's; `warning` if not said.
@@ -214,7 +246,7 @@ impl Settings {
         }
         push(&mut resources["clusters"], std::mem::take(&mut self.clusters));
         let manager = &mut resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
-        let document = document_in(manager);
+        let document = document_in(filter_in(manager));
         merge(document, std::mem::take(&mut self.document));
         push(&mut document["rules"], std::mem::take(&mut self.rules));
         let routes = &mut manager["route_config"]["virtual_hosts"][0]["routes"];
@@ -255,13 +287,16 @@ fn reference() -> Value {
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Finds the filter's document in a connection manager's configuration.
-pub(super) fn document_in(manager: &mut Value) -> &mut Value {
+/// Finds the filter in a connection manager's configuration.
+pub(super) fn filter_in(manager: &mut Value) -> &mut Value {
     let filters = manager["http_filters"].as_array_mut().expect("the manager has filters");
-    let wasm = filters
-        .iter_mut()
-        .find(|filter| filter["name"] == "envoy.filters.http.wasm");
-    &mut wasm.expect("the reference has the filter")["typed_config"]["config"]["configuration"]["value"]
+    let wasm = filters.iter_mut().find(|filter| filter["name"] == FILTER);
+    wasm.expect("the reference has the filter")
+}
+
+/// Finds the document in the filter's configuration.
+pub(super) fn document_in(filter: &mut Value) -> &mut Value {
+    &mut filter["typed_config"]["config"]["configuration"]["value"]
 }
 
 fn cluster(name: &str, port: u16) -> Value {

@@ -5,7 +5,7 @@ use super::folder;
 use super::h2::Http2;
 use super::log::Complaints;
 use super::process::{Process, envoy_binary, skip, target};
-use super::settings::{Ports, Settings, document_in, merge};
+use super::settings::{FILTER, Ports, Settings, document_in, filter_in, merge};
 use super::stats::Stats;
 use super::wait::eventually;
 use crate::upstream::{Execution, Upstream};
@@ -92,6 +92,9 @@ impl Stack {
         for (name, content) in &settings.files {
             fs::write(folder.join(name), content.to_string()).expect("a file of resources");
         }
+        if settings.ecds {
+            move_filter(&mut bootstrap, &folder);
+        }
         if settings.lds {
             move_listeners(&mut bootstrap, &folder);
         }
@@ -174,13 +177,29 @@ impl Stack {
 
     /// Changes the filter's document in a running Envoy; needs [`Settings::lds`]. Gives whether Envoy took it.
     pub async fn reload(&self, change: Value) -> bool {
-        let before = self.listener_updates().await;
-        let mut resources = read_json(&self.file("lds.json"));
+        let mut resources = self.resources("lds.json");
         let manager = &mut resources["resources"][0]["filter_chains"][0]["filters"][0]["typed_config"];
-        merge(document_in(manager), change);
-        self.replace("lds.json", &resources);
-        eventually("Envoy has judged the new listener", START, || async {
-            let now = self.listener_updates().await;
+        merge(document_in(filter_in(manager)), change);
+        let lds = ["success", "rejected"].map(|name| format!("listener_manager.lds.update_{name}"));
+        self.judged("lds.json", &resources, &lds).await
+    }
+
+    /// Changes the filter's document in a running Envoy; needs [`Settings::ecds`]. Gives whether Envoy took it.
+    pub async fn reload_filter(&self, change: Value) -> bool {
+        let mut resources = self.resources("ecds.json");
+        merge(document_in(&mut resources["resources"][0]), change);
+        let ecds = ["update_success", "update_rejected"];
+        let ecds = ecds.map(|name| format!("extension_config_discovery.http_filter.{FILTER}.{name}"));
+        self.judged("ecds.json", &resources, &ecds).await
+    }
+
+    /// Replaces a file of resources and waits until one of Envoy's counters `[taken, refused]` has moved.
+    async fn judged(&self, file: &str, content: &Value, counters: &[String; 2]) -> bool {
+        let read = async || (self.gauge(&counters[0]).await, self.gauge(&counters[1]).await);
+        let before = read().await;
+        self.replace(file, content);
+        eventually("Envoy has judged the new resources", START, || async {
+            let now = read().await;
             if now == before {
                 Err("not yet".to_owned())
             } else {
@@ -188,11 +207,6 @@ impl Stack {
             }
         })
         .await
-    }
-
-    async fn listener_updates(&self) -> (u64, u64) {
-        let read = async |name: &str| self.gauge(&format!("listener_manager.lds.update_{name}")).await;
-        (read("success").await, read("rejected").await)
     }
 
     /// Reads one of Envoy's own numbers by its full name; 0 if it is not there.
@@ -345,6 +359,21 @@ fn move_listeners(bootstrap: &mut Value, folder: &Path) {
     bootstrap["dynamic_resources"] = json!({"lds_config": {"path_config_source": {"path": lds}}});
 }
 
+/// Leaves the filter's name in its place, and puts what it is into a file.
+fn move_filter(bootstrap: &mut Value, folder: &Path) {
+    let manager = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
+    let filter = filter_in(&mut manager["typed_config"]);
+    let config = filter["typed_config"].take();
+    let (ecds, kind) = (folder.join("ecds.json"), config["@type"].clone());
+    *filter = json!({"name": FILTER, "config_discovery": {
+        "config_source": {"path_config_source": {"path": ecds}}, "type_urls": [kind],
+    }});
+    let resource = json!({
+        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", "name": FILTER, "typed_config": config,
+    });
+    fs::write(ecds, json!({"resources": [resource]}).to_string()).expect("the filter's configuration is written");
+}
+
 fn start_envoy(binary: &Path, folder: &Path, settings: &Settings) -> Process {
     let log = fs::File::create(folder.join("envoy.log")).expect("a log for Envoy");
     let prepare = |command: &mut Command| {
@@ -359,7 +388,7 @@ fn start_envoy(binary: &Path, folder: &Path, settings: &Settings) -> Process {
         command.args([
             "--disable-hot-restart",
             "--drain-time-s",
-            "1",
+            &settings.drain_s.to_string(),
             "--service-node",
             "test",
             "--service-cluster",

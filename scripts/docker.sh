@@ -11,12 +11,13 @@ run="$built/containers"
 
 # The reference with the services' names for addresses. Moved into place: others may be reading the old one.
 mkdir -p "$run"
-new=$(mktemp "$run/envoy.XXXXXX")
+new=$(mktemp -p "$run")
 sed -e 's/127\.0\.0\.1, port_value: \(9901\|10000\)}/0.0.0.0, port_value: \1}/' \
   -e 's/127\.0\.0\.1, port_value: 8080}/upstream, port_value: 8080}/' \
   -e 's/127\.0\.0\.1, port_value: 7380}/replayd, port_value: 7380}/' envoy/envoy.yaml >"$new"
 if grep -q '127\.0\.0\.1' "$new"; then
   echo "envoy/envoy.yaml has an address that no service has" >&2
+  rm "$new"
   exit 1
 fi
 # Envoy runs as a user of its own.

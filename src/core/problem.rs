@@ -156,7 +156,7 @@ impl Problem {
         let link = style
             .docs_url
             .as_ref()
-            .map(|url| format!("<{url}#{}>; rel=\"describedby\"", self.slug()));
+            .map(|url| format!("<{url}>; rel=\"describedby\""));
         let location = if let Self::ResponseNotRetained { location, .. } = self {
             location.as_deref()
         } else {
@@ -234,7 +234,7 @@ mod tests {
         );
         assert_eq!(
             header(&reply, "link"),
-            Some(format!("<https://docs.test/p#{slug}>; rel=\"describedby\""))
+            Some("<https://docs.test/p>; rel=\"describedby\"".into())
         );
     }
 

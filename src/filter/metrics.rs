@@ -38,7 +38,7 @@ counters! {
     StoreError = "reprise_requests_outcome=.=store_error;.;_total",
     /// A request that found the store, or its caller's part, full.
     Capacity = "reprise_requests_outcome=.=capacity;.;_total",
-    /// A request on a route whose settings do not parse.
+    /// A request on a route whose settings do not parse, or a held duplicate that heard nothing of its body for 5 s.
     Misconfigured = "reprise_requests_outcome=.=misconfigured;.;_total",
     /// A first request whose response was recorded.
     EndStored = "reprise_completions_outcome=.=stored;.;_total",
@@ -60,8 +60,6 @@ counters! {
     RetriedAttempts = "reprise_retried_attempts_total",
     /// A request on a route whose metadata do not parse.
     BadMetadata = "reprise_bad_metadata_total",
-    /// A held duplicate that heard nothing of its body: the plugin's settings are wrong, or the client stalls.
-    HeldTooLong = "reprise_held_too_long_total",
 }
 
 const COUNTERS: usize = NAMES.len();

@@ -79,6 +79,11 @@ impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _count: usize, ended: bool) -> Action {
         #[cfg(feature = "trap")]
         trap::on_command(self.get_http_request_header_bytes(trap::HEADER));
+        #[cfg(feature = "trap")]
+        if let Some(asked) = self.get_http_request_header_bytes(probe::HEADER) {
+            self.send_http_response(200, Vec::new(), Some(probe::answer(&asked).as_bytes()));
+            return Action::Pause;
+        }
         action(with_vm(|vm| self.0.request_headers(&Proxy, vm, ended)))
     }
 
@@ -119,5 +124,81 @@ mod trap {
         if value.is_some() {
             std::process::abort();
         }
+    }
+}
+
+/// Tells what the host really does, as JSON: the crash tests' build alone has this.
+#[cfg(feature = "trap")]
+mod probe {
+    use crate::host::{Host as _, HostError, Proxy, SharedData as _};
+
+    /// The header that asks: `clock`, `insert/KEY`, or `race/KEY/COUNT`.
+    pub(super) const HEADER: &str = "x-reprise-probe";
+    /// How long one side of a race waits for the other, in microseconds.
+    const PATIENCE: u64 = 300_000;
+
+    pub(super) fn answer(asked: &[u8]) -> String {
+        let asked = String::from_utf8_lossy(asked);
+        let words: Vec<_> = asked.split('/').collect();
+        let told = match *words {
+            ["insert", key] => insert(key),
+            ["race", key, count] => race(key, count.parse().unwrap_or_default()),
+            _ => Ok(format!(r#"{{"micros": [{}, {}]}}"#, Proxy.micros(), Proxy.micros())),
+        };
+        told.unwrap_or_else(|HostError { call, status }| format!(r#"{{"failed": "{call}", "status": {status}}}"#))
+    }
+
+    /// Inserts into an absent key, into the key that is there now, and into that key once it is emptied.
+    fn insert(key: &str) -> Result<String, HostError> {
+        let key = format!("probe/{key}");
+        let absent = Proxy.shared(&key)?.number.is_none();
+        let inserts = [
+            Proxy.replace_shared(&key, b"first", u32::MAX)?,
+            Proxy.replace_shared(&key, b"second", u32::MAX)?,
+        ];
+        let kept = Proxy.shared(&key)?.value == b"first";
+        Proxy.set_shared(&key, b"")?;
+        let emptied = Proxy.shared(&key)?;
+        let has_number = emptied.value.is_empty() && emptied.number.is_some();
+        let again = [
+            Proxy.replace_shared(&key, b"third", u32::MAX)?,
+            Proxy.insert_shared(&key, b"third")?,
+        ];
+        Ok(format!(
+            r#"{{"absent": {absent}, "inserts": {inserts:?}, "kept": {kept}, "has_number": {has_number}, "again": {again:?}}}"#
+        ))
+    }
+
+    /// Inserts `count` fresh keys, each at the moment when another worker does; tells which it met there, and which it won.
+    fn race(key: &str, count: u32) -> Result<String, HostError> {
+        let (mut met, mut won) = (0, Vec::new());
+        for n in 0..count {
+            if !meet(&format!("probe/{key}/{n}/met"))? {
+                break;
+            }
+            met += 1;
+            if Proxy.insert_shared(&format!("probe/{key}/{n}"), b"won")? {
+                won.push(n);
+            }
+        }
+        Ok(format!(r#"{{"met": {met}, "won": {won:?}}}"#))
+    }
+
+    /// Waits until two have come to `place`.
+    fn meet(place: &str) -> Result<bool, HostError> {
+        loop {
+            let here = Proxy.shared(place)?;
+            let more = [here.value, vec![b'x']].concat();
+            if Proxy.replace_shared(place, &more, here.number.unwrap_or(u32::MAX))? {
+                break;
+            }
+        }
+        let until = Proxy.micros() + PATIENCE;
+        while Proxy.shared(place)?.value.len() < 2 {
+            if Proxy.micros() > until {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }

@@ -190,7 +190,7 @@ fn answer_overdue(host: &impl Host, vm: &mut Vm, now: MonoMillis, root_context: 
     for (id, parked) in overdue {
         vm.parked.remove(&id);
         parked.answered.set(true);
-        vm.metrics.count(Count::HeldTooLong);
+        vm.metrics.count(Count::Misconfigured);
         let problem = Problem::InFlight {
             status: parked.in_flight_status,
             retry_after_s: 1,

@@ -19,7 +19,7 @@ mod timeouts;
 pub use report::{Finding, Report};
 
 use node::Node;
-use reprise_core::config::{ConfigErrors, Document};
+use reprise_core::config::{ConfigErrors, Document, Mode};
 use scene::Scene;
 use serde_json::Value;
 
@@ -71,9 +71,30 @@ fn tell_document(place: &str, read: Result<Option<Document>, ConfigErrors>, repo
             let rate = document.keys_per_s_max();
             let text = format!("the store carries {rate} new keys a second: 0.4 * keys_max / retain_s");
             report.note(here, text);
+            tell_anonymous(here, &document, report);
         }
         Ok(None) => report.note(here, "is empty, which means: pin the shared data, protect nothing"),
         Err(errors) => report.document_errors(place, errors),
+    }
+}
+
+/// Tells whose keys are not kept apart where keys are required.
+fn tell_anonymous(here: &str, document: &Document, report: &mut Report) {
+    let mut required: Vec<&str> = document
+        .routes
+        .rules()
+        .filter(|(_, policy)| policy.mode == Mode::Required)
+        .map(|(path, _)| path)
+        .collect();
+    if document.routes.defaults().mode == Mode::Required {
+        required.push("all other paths");
+    }
+    required.dedup();
+    if !required.is_empty() {
+        let paths = required.join(", ");
+        let text =
+            format!("callers whom no principal source names share one namespace where keys are required: {paths}");
+        report.note(here, text);
     }
 }
 
@@ -124,6 +145,16 @@ mod tests {
     }
 
     #[test]
+    fn anonymous_callers_are_told_of_where_keys_are_required() {
+        let text = r#"{"version": 1, "rules": [{"match": {"path": "/pay"}, "idempotency": {"mode": "required"}}]}"#;
+        let report = check(text, "a.json").to_string();
+        assert!(
+            report.contains("share one namespace where keys are required: /pay"),
+            "{report}"
+        );
+    }
+
+    #[test]
     fn an_empty_document_pins() {
         assert!(check("{}", "a.yaml").to_string().contains("pin the shared data"));
         assert!(check("", "a.yaml").is_ok());
@@ -143,7 +174,7 @@ mod tests {
     fn a_sound_envoy_configuration_has_no_errors_and_no_warnings() {
         let report = check(&reference().to_string(), "envoy.yaml");
         assert!(report.errors.is_empty() && report.warnings.is_empty(), "{report}");
-        assert_eq!(report.notes.len(), 1, "{report}");
+        assert_eq!(report.notes.len(), 2, "{report}");
     }
 
     #[test]

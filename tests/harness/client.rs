@@ -44,6 +44,13 @@ impl Request {
         &self.target
     }
 
+    /// Sends it to another address.
+    #[must_use]
+    pub const fn to(mut self, to: SocketAddr) -> Self {
+        self.to = to;
+        self
+    }
+
     /// Sends it to another target.
     #[must_use]
     pub fn at(mut self, target: &str) -> Self {

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::{LazyLock, Mutex, mpsc};
 
-/// Tells whether a missing `what` (`envoy`, `wasm`) is a failure: `REPRISE_REQUIRE` lists what has to be there.
+/// Tells whether a missing `what` (`envoy`, `docker`) is a failure: `REPRISE_REQUIRE` lists what has to be there.
 #[must_use]
 pub fn required(what: &str) -> bool {
     std::env::var("REPRISE_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name.trim() == what))
 }
 
 /// Says that a test is skipped and why; fails where `what` is required.
-pub(super) fn skip(what: &str, why: &str) {
+pub fn skip(what: &str, why: &str) {
     assert!(!required(what), "{what} is required: {why}");
     println!("skipped: {why}");
 }
@@ -37,14 +37,16 @@ fn in_path(name: &str) -> Option<PathBuf> {
 }
 
 /// Gives the root of the repository.
-pub(super) fn root() -> &'static Path {
+#[must_use]
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap_or_else(|| Path::new("/"))
 }
 
 /// Gives the directory that cargo builds into.
-pub(super) fn target() -> PathBuf {
+#[must_use]
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 

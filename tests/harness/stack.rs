@@ -49,16 +49,30 @@ impl Stack {
     pub async fn start() -> Option<Self> {
         match (address_in("REPRISE_STACK_URL"), address_in("REPRISE_UPSTREAM_URL")) {
             (Some(edge), Some(upstream)) => {
-                let admin = address_in("REPRISE_ADMIN_URL");
-                Some(Self {
-                    edge,
-                    admin,
-                    upstream: UpstreamControl(upstream),
-                    own: None,
-                })
+                let mut stack = Self::at(edge, upstream);
+                stack.admin = address_in("REPRISE_ADMIN_URL");
+                Some(stack)
             }
             _ => Self::builder().start().await,
         }
+    }
+
+    /// Takes a stack that runs already: where Envoy listens, and where its upstream does.
+    #[must_use]
+    pub const fn at(edge: SocketAddr, upstream: SocketAddr) -> Self {
+        Self {
+            edge,
+            admin: None,
+            upstream: UpstreamControl::at(upstream),
+            own: None,
+        }
+    }
+
+    /// Tells where Envoy's admin interface is, in a stack that ran already.
+    #[must_use]
+    pub const fn with_admin(mut self, admin: SocketAddr) -> Self {
+        self.admin = Some(admin);
+        self
     }
 
     pub(super) async fn start_with(mut settings: Settings) -> Option<Self> {

@@ -48,3 +48,10 @@ impl Stopwatch {
         self.0.elapsed()
     }
 }
+
+/// Reads the machine's monotonic clock, in microseconds.
+#[must_use]
+pub fn monotonic_micros() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(now.tv_sec * 1_000_000 + now.tv_nsec / 1000).expect("the machine started in the past")
+}

@@ -78,7 +78,7 @@ impl Context for Http {}
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _count: usize, ended: bool) -> Action {
         #[cfg(feature = "trap")]
-        trap::on_command(self.get_http_request_header_bytes(trap::HEADER));
+        trap::on_command(self.get_http_request_header_bytes(trap::HEADER).is_some());
         #[cfg(feature = "trap")]
         if let Some(asked) = self.get_http_request_header_bytes(probe::HEADER) {
             self.send_http_response(200, Vec::new(), Some(probe::answer(&asked).as_bytes()));
@@ -97,7 +97,7 @@ impl HttpContext for Http {
 
     fn on_http_response_headers(&mut self, _count: usize, ended: bool) -> Action {
         #[cfg(feature = "trap")]
-        trap::on_command(self.get_http_response_header_bytes(trap::HEADER));
+        trap::on_command(self.get_http_response_header_bytes(trap::HEADER).is_some());
         action(with_vm(|vm| self.0.response_headers(&Proxy, vm, ended)))
     }
 
@@ -120,8 +120,8 @@ mod trap {
     /// The header that commands it.
     pub(super) const HEADER: &str = "x-reprise-trap";
 
-    pub(super) fn on_command(value: Option<Vec<u8>>) {
-        if value.is_some() {
+    pub(super) fn on_command(commanded: bool) {
+        if commanded {
             std::process::abort();
         }
     }

@@ -20,7 +20,7 @@ stage_format() {
 
 stage_lints() {
   target wasm32-wasip1
-  cargo clippy --workspace --all-targets --all-features -- -D warnings
+  cargo clippy --keep-going --workspace --all-targets --all-features -- -D warnings
   local filter=(cargo clippy --package reprise-filter --target wasm32-wasip1 --lib --examples)
   "${filter[@]}" -- -D warnings
   "${filter[@]}" --features trap -- -D warnings
@@ -65,7 +65,8 @@ stage_wasm() {
   if [[ -z "$runner" || "$("$runner" --version)" != *" $version" ]]; then
     local root="$PWD/.reprise/wasm-bindgen-$version"
     runner="$root/bin/wasm-bindgen-test-runner"
-    [[ -x "$runner" ]] || cargo install --quiet wasm-bindgen-cli --version "$version" --root "$root"
+    # It runs for seconds: an optimized build would cost more than it saves.
+    [[ -x "$runner" ]] || cargo install --quiet --debug wasm-bindgen-cli --version "$version" --root "$root"
   fi
   CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$runner" \
     cargo test --package reprise-core --target wasm32-unknown-unknown

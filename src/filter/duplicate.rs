@@ -211,8 +211,14 @@ impl Duplicate {
         }))
     }
 
+    /// Tells that the outcome is unknown, or that this is another request, where the record knows the first one's digests.
+    ///
+    /// A response that was recorded by a claim which was lost before its end is not given: it was refused.
     fn unknown(&self, host: &impl Host, vm: &Vm, place: &Place) -> Result<Verdict, StoreFailure> {
-        Ok(self.recorded(host, vm, place)?.unwrap_or_else(unknown))
+        Ok(match self.recorded(host, vm, place)? {
+            Some(Verdict::Problem(Problem::KeyReused, count)) => Verdict::Problem(Problem::KeyReused, count),
+            Some(_) | None => unknown(),
+        })
     }
 
     /// Compares with the first request. Of a body that could not be read whole nobody can say.

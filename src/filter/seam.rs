@@ -92,6 +92,22 @@ fn a_completion_after_its_slot_was_taken_over_is_refused() {
 }
 
 #[test]
+fn a_record_of_a_claim_that_was_lost_before_its_end_is_not_given() {
+    let world = World::new();
+    let mut one = Worker::start(&world, SMALL);
+    let mut first = one.post("k", "body").forwarded();
+    let (there, mut two) = (world.clone(), Worker::start(&world, SMALL));
+    *world.meanwhile.borrow_mut() = Some(Box::new(move || {
+        there.pass(401);
+        assert_eq!(two.post("k", "body").replied().kind(), "outcome-unknown");
+    }));
+    one.answer(&mut first, "201", "paid");
+    assert_eq!(one.vm.metrics.pending(Count::EndStale), 1);
+    assert_eq!(one.post("k", "body").replied().kind(), "outcome-unknown");
+    assert_eq!(one.post("k", "other").replied().kind(), "key-reused");
+}
+
+#[test]
 fn a_lease_that_lapsed_without_a_successor_is_taken_up_again() {
     let world = World::new();
     let mut one = Worker::start(&world, SMALL);

@@ -27,7 +27,7 @@ impl Head<'_> {
     /// Digests method, path, raw query and media type without its parameters.
     ///
     /// Shape: SipHash-2-4-128 over `lp(method) | lp(path) | u8 has query | lp(query) | lp(media type, lower case)`, where
-    /// `lp(x) = u64le len(x) | x`.
+    /// `lp(x) = u32le len(x) | x`.
     #[must_use]
     pub fn digest(&self, secrets: &Secrets) -> Digest {
         let mut hasher = SipHasher24::new_with_key(&secrets.fingerprint);

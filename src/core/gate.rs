@@ -84,6 +84,21 @@ impl<'a> Request<'a> {
         !self.upgrades && is_safe(self.method)
     }
 
+    fn is_grpc(&self) -> bool {
+        self.pairs
+            .first(b"content-type")
+            .is_some_and(|media| media.starts_with(b"application/grpc"))
+    }
+
+    /// Counts the bytes that the body should have; none if the request does not say.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        core::str::from_utf8(self.pairs.first(b"content-length")?)
+            .ok()?
+            .parse()
+            .ok()
+    }
+
     /// Shows the path without its query.
     #[must_use]
     pub fn path(&self) -> &'a [u8] {
@@ -127,6 +142,10 @@ pub fn gate(request: &Request<'_>, policy: &Policy, document: &Document, secrets
             return Gate::Pass;
         }
         Mode::Optional | Mode::Required => {}
+    }
+    // A recorded response could not be told to a gRPC client: the proxy turns every local reply into an error for it.
+    if policy.mode == Mode::Optional && request.is_grpc() {
+        return Gate::Pass;
     }
     match key(request, policy) {
         Ok(Some(key)) => Gate::Claim(keyed(request, &key, document, secrets)),
@@ -301,6 +320,13 @@ mod tests {
             Gate::Refuse(Problem::NotProtectable)
         );
         assert_eq!(decided(&upgrade, &document(r#""mode": "optional""#)), Gate::Pass);
+    }
+
+    #[test]
+    fn grpc_passes_where_keys_are_optional() {
+        let grpc = with(&[KEY, ("content-type", "application/grpc+proto")]);
+        assert_eq!(decided(&grpc, &document(r#""mode": "optional""#)), Gate::Pass);
+        claimed(&grpc, &document(r#""mode": "required""#));
     }
 
     #[test]

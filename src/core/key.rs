@@ -48,6 +48,12 @@ pub enum KeyError {
     /// The bare form where only the structured one is allowed.
     #[error("the key must be a structured-field string, that is in double quotes")]
     Bare,
+    /// A semicolon in the bare form.
+    #[error("the semicolon at {at} may be part of the key or begin a parameter; put the key in double quotes")]
+    Parameter {
+        /// Offset in the header's value.
+        at: usize,
+    },
     /// Something other than parameters after the string.
     #[error("only parameters (;name=value) may follow the quoted string, see the byte at {at}")]
     Trailing {
@@ -57,10 +63,11 @@ pub enum KeyError {
 }
 
 impl<'a> IdempotencyKey<'a> {
-    /// Reads the value of a key header; parameters after `;` are ignored.
+    /// Reads the value of a key header; parameters after a quoted string are ignored.
     ///
     /// Bare keys may hold characters that structured-field tokens may not (`/`, `:`, `=`), as those of Stripe's clients
-    /// do; a comma outside quotes means a second key, because proxies join header lines so.
+    /// do. A comma outside quotes means a second key, because proxies join header lines so. A semicolon in a bare key is
+    /// refused: taken for a parameter, `pay;1` and `pay;2` would be one key, and the second payment would never be made.
     ///
     /// # Errors
     /// [`KeyError`] names the rule that is broken and where.
@@ -83,25 +90,15 @@ impl<'a> IdempotencyKey<'a> {
         &self.0
     }
 
-    fn bare(value: &'a [u8], start: usize) -> Result<Self, KeyError> {
-        let end = value.iter().position(|byte| *byte == b';').unwrap_or(value.len());
-        let (key, parameters) = value.split_at_checked(end).unwrap_or((value, &[]));
-        check_one(parameters)?;
-        let key = key.trim_ascii_end();
+    fn bare(key: &'a [u8], start: usize) -> Result<Self, KeyError> {
         for (at, byte) in key.iter().enumerate() {
+            let place = start.saturating_add(at);
             match byte {
-                b'"' => {
-                    return Err(KeyError::Quote {
-                        at: start.saturating_add(at),
-                    });
-                }
+                b'"' => return Err(KeyError::Quote { at: place }),
                 b',' => return Err(KeyError::Several),
+                b';' => return Err(KeyError::Parameter { at: place }),
                 0x21..=0x7e => {}
-                _ => {
-                    return Err(KeyError::NotVisible {
-                        at: start.saturating_add(at),
-                    });
-                }
+                _ => return Err(KeyError::NotVisible { at: place }),
             }
         }
         Self::bounded(Cow::Borrowed(key))
@@ -200,8 +197,15 @@ mod tests {
 
     #[test]
     fn parameters_and_outer_spaces_are_ignored() {
-        check(b" k ;a=1;b=\"x,y\" ", Ok(b"k"));
+        check(b" k ", Ok(b"k"));
+        check(b" \"k\";a=1;b=\"x,y\" ", Ok(b"k"));
         check(b"\"k\" ; a", Ok(b"k"));
+    }
+
+    #[test]
+    fn a_semicolon_in_the_bare_form_is_refused_rather_than_cut_off() {
+        check(b"pay;1", Err(KeyError::Parameter { at: 3 }));
+        check(b";a=1", Err(KeyError::Parameter { at: 0 }));
     }
 
     #[test]
@@ -212,7 +216,7 @@ mod tests {
 
     #[test]
     fn nothing_is_no_key() {
-        for value in [&b""[..], b"  ", b"\"\"", b";a=1"] {
+        for value in [&b""[..], b"  ", b"\"\""] {
             check(value, Err(KeyError::Empty));
         }
     }
@@ -242,7 +246,7 @@ mod tests {
 
     #[test]
     fn several_keys_are_refused() {
-        for value in [&b"K1,K2"[..], b"\"K1\", \"K2\"", b"K1;a=1, K2", b"\"K1\";a=1,K2"] {
+        for value in [&b"K1,K2"[..], b"\"K1\", \"K2\"", b"\"K1\";a=1,K2"] {
             check(value, Err(KeyError::Several));
         }
     }

@@ -9,6 +9,8 @@ use crate::config::{OnIncomplete, Policy};
 pub struct Ending {
     /// Whether the request was seen to its end.
     pub request_ended: bool,
+    /// Whether all bytes that its `content-length` announced were seen: the upstream may have acted on them, end or no end.
+    pub request_whole: bool,
     /// What was seen of the response; none if it never began.
     pub response: Option<Response>,
     /// Whether the response was seen to its end.
@@ -59,16 +61,13 @@ pub enum Outcome {
 /// Judges a stream that has ended.
 #[must_use]
 pub fn judge(ending: &Ending, policy: &Policy) -> Outcome {
+    let sent = ending.request_ended || ending.request_whole;
     let Some(response) = ending.response else {
-        return if ending.request_ended {
-            Outcome::Unknown
-        } else {
-            incomplete(policy)
-        };
+        return if sent { Outcome::Unknown } else { incomplete(policy) };
     };
     match response.origin {
         Origin::LocalNothingSent => Outcome::ReleaseIfOnlyAttempt,
-        Origin::Local if ending.request_ended => Outcome::Unknown,
+        Origin::Local if sent => Outcome::Unknown,
         Origin::Local => incomplete(policy),
         Origin::Upstream if !ending.request_ended => Outcome::Unknown,
         Origin::Upstream => answered(&response, ending.response_ended, policy),
@@ -188,6 +187,7 @@ mod tests {
     fn ended(response: Response) -> Ending {
         Ending {
             request_ended: true,
+            request_whole: true,
             response: Some(response),
             response_ended: true,
         }
@@ -265,6 +265,7 @@ mod tests {
             check(
                 Ending {
                     request_ended: false,
+                    request_whole: false,
                     ..ended(response(status))
                 },
                 Outcome::Unknown,
@@ -276,6 +277,7 @@ mod tests {
     fn half_a_request_without_a_response_is_what_the_route_says() {
         let half = Ending {
             request_ended: false,
+            request_whole: false,
             response: None,
             response_ended: false,
         };
@@ -299,10 +301,33 @@ mod tests {
     }
 
     #[test]
+    fn all_announced_bytes_without_an_end_are_a_whole_request() {
+        let whole = Ending {
+            request_ended: false,
+            request_whole: true,
+            response: None,
+            response_ended: false,
+        };
+        check(whole, Outcome::Unknown);
+        let local = Response {
+            origin: Origin::Local,
+            ..response(504)
+        };
+        check(
+            Ending {
+                response: Some(local),
+                ..whole
+            },
+            Outcome::Unknown,
+        );
+    }
+
+    #[test]
     fn a_whole_request_without_a_response_is_unknown() {
         check(
             Ending {
                 request_ended: true,
+                request_whole: true,
                 response: None,
                 response_ended: false,
             },
@@ -387,7 +412,7 @@ mod tests {
         ) {
             let origin = if local { Origin::Local } else { Origin::Upstream };
             let response = Some(Response { origin, effect_none, ..response(status) });
-            let outcome = judge(&Ending { request_ended, response, response_ended }, &policy());
+            let outcome = judge(&Ending { request_ended, request_whole: request_ended, response, response_ended }, &policy());
             if matches!(outcome, Outcome::Store | Outcome::Tombstone) {
                 assert!(request_ended && response_ended && !local);
             }

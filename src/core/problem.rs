@@ -113,9 +113,14 @@ impl Problem {
             Self::KeyReused => {
                 "The first request with this key was another one: a new operation needs a new key.".into()
             }
-            Self::StoreUnavailable => "Nothing ran. Retry with the same key.".into(),
+            Self::StoreUnavailable => {
+                "This request did not run; an earlier one with this key may have. Retry with the same key.".into()
+            }
             Self::Capacity => "Nothing ran. Retry later with the same key.".into(),
-            Self::Misconfigured => "Nothing ran. The operator finds the reason in the proxy's log.".into(),
+            Self::Misconfigured => {
+                "This request did not run; an earlier one with this key may have. The proxy's log has the reason."
+                    .into()
+            }
         }
     }
 

@@ -272,7 +272,6 @@ pub fn doubt(vm: &mut Vm, place: &Place, expiry: MonoMillis) {
         bucket,
         at,
         fence,
-        end: End::Unknown,
         expiry,
     });
 }
@@ -289,14 +288,13 @@ pub fn write_doubts(host: &impl Host, vm: &mut Vm, limits: &StoreLimits) {
             at: each.at,
             fence: each.fence,
         };
-        if finish(host, vm, &place, &Finish::End(each.end, each.expiry, None), &moment).is_err() {
+        if finish(host, vm, &place, &Finish::End(End::Unknown, each.expiry, None), &moment).is_err() {
             vm.unwritten.push(each);
         }
     }
-    if !vm.unwritten.is_empty() {
-        host.log(
-            Level::Warn,
-            &format!("reprise: {} ends wait for the store", vm.unwritten.len()),
-        );
+    let waiting = vm.unwritten.len();
+    if waiting > vm.unwritten_told {
+        host.log(Level::Warn, &format!("reprise: {waiting} ends wait for the store"));
     }
+    vm.unwritten_told = waiting;
 }

@@ -2,14 +2,14 @@
 
 use crate::claims::{self, Place, StoreFailure};
 use crate::host::{Host, HostError, Side};
-use crate::http::respond;
+use crate::http::{respond, send};
 use crate::metrics::Count;
 use crate::root::Root;
 use crate::vm::{Parked, Vm};
 use reprise_core::claim::geometry::Name;
 use reprise_core::claim::record::{Kind, Record};
 use reprise_core::claim::{Effect, State};
-use reprise_core::config::Policy;
+use reprise_core::config::{OnUnknown, Policy};
 use reprise_core::fingerprint::BodyHash;
 use reprise_core::gate::Keyed;
 use reprise_core::http::Pairs;
@@ -31,7 +31,8 @@ pub struct Duplicate {
     body: BodyHash,
     body_is_whole: bool,
     read: usize,
-    began: Option<u64>,
+    counted: u64,
+    is_timed: bool,
     heard: Rc<Cell<MonoMillis>>,
     answered: Rc<Cell<bool>>,
 }
@@ -92,7 +93,7 @@ impl Duplicate {
         met: Effect,
         keyed: Keyed,
         policy: Rc<Policy>,
-        (now, began): (MonoMillis, Option<u64>),
+        (now, is_timed): (MonoMillis, bool),
     ) -> Self {
         Self {
             place,
@@ -102,7 +103,8 @@ impl Duplicate {
             body: BodyHash::default(),
             body_is_whole: true,
             read: 0,
-            began,
+            counted: 0,
+            is_timed,
             heard: Rc::new(Cell::new(now)),
             answered: Rc::new(Cell::new(false)),
         }
@@ -120,7 +122,7 @@ impl Duplicate {
     }
 
     /// Swallows a piece of the body; `len` bytes are in the host's buffer, of which some were read before.
-    pub fn request_body(&mut self, host: &impl Host, vm: &Vm, len: usize) {
+    pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize) {
         // The tick that looks at it is no finer than its own times.
         self.heard.set(vm.ticked.unwrap_or_default().max(self.heard.get()));
         if self.met != Effect::RefuseMismatch && self.read < len {
@@ -129,17 +131,30 @@ impl Duplicate {
                 _ => self.body_is_whole = false,
             }
         }
+        self.count(vm, self.body.held_bytes() as u64);
         self.read = len;
         if len >= HELD_BYTES_MAX && host.drain_request(len).is_ok() {
             self.read = 0;
         }
     }
 
-    /// Answers the duplicate: its request has ended.
+    /// Counts the bytes that this duplicate holds into the VM's sum.
+    fn count(&mut self, vm: &mut Vm, held: u64) {
+        vm.held_bytes = vm.held_bytes.saturating_sub(self.counted).saturating_add(held);
+        self.counted = held;
+    }
+
+    /// Gives back what it held.
+    pub fn give_back(&mut self, vm: &mut Vm) {
+        self.count(vm, 0);
+    }
+
+    /// Answers the duplicate: its request has ended, or nobody can wait for its end.
     pub fn settle(&self, host: &impl Host, vm: &mut Vm, root: &Root) -> Mend {
         if self.answered.get() {
             return Mend::Nothing;
         }
+        let began = self.is_timed.then(|| host.micros());
         let mend = match self.verdict(host, vm) {
             Verdict::Answer(bytes) => self.answer(host, vm, root, &bytes),
             Verdict::Problem(problem, count) => {
@@ -147,7 +162,7 @@ impl Duplicate {
                 respond(host, root, &problem)
             }
         };
-        if let Some(began) = self.began {
+        if let Some(began) = began {
             vm.metrics.added(host.micros().saturating_sub(began));
         }
         mend
@@ -160,7 +175,7 @@ impl Duplicate {
         };
         vm.metrics.count(Count::Answer);
         let status = self.policy.answer_status.unwrap_or(record.status);
-        let _gone = host.respond(status, record.pairs, record.body);
+        send(host, status, record.pairs, record.body);
         Mend::of(&record)
     }
 
@@ -185,6 +200,8 @@ impl Duplicate {
         Ok(match way.state {
             State::Free => self.in_flight(0),
             State::Running => self.in_flight(u8::from(place.fence == self.place.fence)),
+            // The next try runs.
+            State::Unknown if self.policy.on_unknown == OnUnknown::Release => self.in_flight(0),
             State::Unknown => self.unknown(host, vm, &place)?,
             State::Done | State::Tombstone => self
                 .recorded(host, vm, &place)?
@@ -230,13 +247,17 @@ impl Duplicate {
     }
 
     fn in_flight(&self, retry_after_s: u8) -> Verdict {
-        Verdict::Problem(
-            Problem::InFlight {
-                status: self.policy.in_flight_status,
-                retry_after_s,
-            },
-            Count::Conflict,
-        )
+        let status = self.policy.in_flight_status;
+        Verdict::Problem(Problem::InFlight { status, retry_after_s }, Count::Conflict)
+    }
+
+    /// What a duplicate is told that cannot be held.
+    #[must_use]
+    pub fn in_flight_problem(&self) -> Problem {
+        Problem::InFlight {
+            status: self.policy.in_flight_status,
+            retry_after_s: 1,
+        }
     }
 }
 

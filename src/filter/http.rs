@@ -3,7 +3,7 @@
 
 use crate::claims::{self, Meeting, Moment, StoreFailure};
 use crate::duplicate::{Duplicate, Mend};
-use crate::host::{Host, Side};
+use crate::host::{Host, HostError, Level, Side};
 use crate::metrics::Count;
 use crate::owner::Owner;
 use crate::root::{BadMetadata, Root};
@@ -87,6 +87,7 @@ impl Exchange {
         let bad_metadata = found.is_err();
         let policy = found.unwrap_or_else(|(BadMetadata, policy)| policy);
         let Some(secrets) = vm.store.as_ref().map(|store| store.secrets.clone()) else {
+            vm.metrics.count(Count::StoreError);
             return self.refuse(host, &root, &Problem::StoreUnavailable);
         };
         let gate = gate(&request, &policy, &root.document, &secrets);
@@ -150,11 +151,11 @@ impl Exchange {
                 if let Some(began) = began {
                     vm.metrics.added(host.micros().saturating_sub(began));
                 }
-                self.stage = Stage::Owner(Box::new(Owner::new(place, *keyed, Rc::clone(policy), *ended)));
+                self.stage = Stage::Owner(Box::new(Owner::new(place, asked)));
                 Flow::Continue
             }
             Ok(Meeting::Duplicate(place, effect)) => {
-                let duplicate = Duplicate::new(place, effect, *keyed, Rc::clone(policy), (now, began));
+                let duplicate = Duplicate::new(place, effect, *keyed, Rc::clone(policy), (now, began.is_some()));
                 self.hold(host, vm, duplicate, *ended)
             }
             Ok(Meeting::Full) => {
@@ -172,6 +173,11 @@ impl Exchange {
         let Some(root) = &self.root else {
             return Flow::Pause;
         };
+        if !ended && vm.held_bytes >= root.document.store.buffered_bytes_max {
+            vm.metrics.count(Count::Conflict);
+            let root = Rc::clone(root);
+            return self.refuse(host, &root, &duplicate.in_flight_problem());
+        }
         if ended {
             self.stage = Stage::Replied(duplicate.settle(host, vm, root));
         } else {
@@ -210,8 +216,10 @@ impl Exchange {
 
     fn settle(&mut self, host: &impl Host, vm: &mut Vm) {
         vm.parked.remove(&self.id);
-        if let (Stage::Duplicate(duplicate), Some(root)) = (&self.stage, &self.root) {
-            self.stage = Stage::Replied(duplicate.settle(host, vm, root));
+        if let (Stage::Duplicate(duplicate), Some(root)) = (&mut self.stage, &self.root) {
+            let mend = duplicate.settle(host, vm, root);
+            duplicate.give_back(vm);
+            self.stage = Stage::Replied(mend);
         }
     }
 
@@ -263,8 +271,9 @@ impl Exchange {
     pub fn log(&mut self, host: &impl Host, vm: &mut Vm) {
         match (std::mem::replace(&mut self.stage, Stage::Passing), &self.root) {
             (Stage::Owner(mut owner), Some(root)) => owner.complete(host, vm, &root.document.store),
-            (Stage::Duplicate(_), _) => {
+            (Stage::Duplicate(mut duplicate), _) => {
                 vm.parked.remove(&self.id);
+                duplicate.give_back(vm);
             }
             (Stage::Owner(_) | Stage::Passing | Stage::Unkeyed | Stage::Replied(_), _) => {}
         }
@@ -277,11 +286,16 @@ impl Exchange {
 }
 
 /// A request that asks for its key.
-struct Asked<'a> {
-    request: Request<'a>,
-    keyed: Keyed,
-    policy: Rc<Policy>,
-    ended: bool,
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// Its head.
+    pub request: Request<'a>,
+    /// Its key.
+    pub keyed: Keyed,
+    /// What its route asks for.
+    pub policy: Rc<Policy>,
+    /// Whether it ended with its head.
+    pub ended: bool,
 }
 
 /// Tells whether a request would be protected, as far as is known where its route's metadata do not parse.
@@ -299,8 +313,18 @@ fn is_safe_by_method(host: &impl Host) -> bool {
 /// Tells a problem; a client that cannot be told is gone, and held requests never pass.
 pub(crate) fn respond(host: &impl Host, root: &Root, problem: &Problem) -> Mend {
     let reply = problem.reply(&root.document.problem);
-    let _gone = host.respond(reply.status, &reply.pairs, &reply.body);
+    send(host, reply.status, &reply.pairs, &reply.body);
     Mend::Nothing
+}
+
+/// Answers the exchange; where the host refuses, the client waits for a timeout, and somebody should know.
+pub(crate) fn send(host: &impl Host, status: u16, pairs: &[u8], body: &[u8]) {
+    if let Err(HostError { call, status }) = host.respond(status, pairs, body) {
+        host.log(
+            Level::Warn,
+            &format!("reprise: a request could not be answered: {call} failed with status {status}"),
+        );
+    }
 }
 
 /// Takes off what the upstream says to Reprise alone.

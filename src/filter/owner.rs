@@ -2,7 +2,7 @@
 
 use crate::claims::{self, Finish, Moment, Place};
 use crate::host::{Host, Side};
-use crate::http::Piece;
+use crate::http::{Asked, Piece};
 use crate::metrics::Count;
 use crate::vm::Vm;
 use reprise_core::answer;
@@ -24,27 +24,33 @@ pub struct Owner {
     keyed: Keyed,
     policy: Rc<Policy>,
     body: BodyHash,
+    /// Bytes of the body that are still to come, by the request's own word.
+    announced: Option<u64>,
     body_is_whole: bool,
+    head_is_lost: bool,
     ending: Ending,
     event_stream: bool,
     map: Vec<u8>,
     copy: Vec<u8>,
     counted: u64,
-    completed: bool,
 }
 
 impl Owner {
     /// Begins with a claim that was just made.
     #[must_use]
-    pub fn new(place: Place, keyed: Keyed, policy: Rc<Policy>, ended: bool) -> Self {
+    pub fn new(place: Place, asked: &Asked<'_>) -> Self {
+        let announced = asked.request.content_length();
         Self {
             place,
-            keyed,
-            policy,
+            keyed: asked.keyed,
+            policy: Rc::clone(&asked.policy),
             body: BodyHash::default(),
+            announced,
             body_is_whole: true,
+            head_is_lost: false,
             ending: Ending {
-                request_ended: ended,
+                request_ended: asked.ended,
+                request_whole: announced == Some(0),
                 response: None,
                 response_ended: false,
             },
@@ -52,13 +58,14 @@ impl Owner {
             map: Vec::new(),
             copy: Vec::new(),
             counted: 0,
-            completed: false,
         }
     }
 
     /// Hashes a piece of the request's body.
     pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, Piece { len, ended }: Piece) {
         if len > 0 {
+            self.announced = self.announced.map(|rest| rest.saturating_sub(len as u64));
+            self.ending.request_whole = self.announced == Some(0);
             match (host.body(Side::Request, 0, len), &vm.store) {
                 (Ok(piece), Some(store)) => self.body.push(piece, &store.secrets),
                 // Without its fingerprint a record could answer another request: it must not answer at all.
@@ -72,6 +79,7 @@ impl Owner {
     /// Reads what the response's head says, and takes off what is for Reprise alone.
     pub fn response_headers(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits, ended: bool) {
         let Ok(map) = host.headers(Side::Response) else {
+            self.head_is_lost = true;
             return;
         };
         let seen = Seen::read(&map, limits);
@@ -101,7 +109,7 @@ impl Owner {
             origin,
             retry_after: seen.retry_after,
             effect_none: seen.effect_none,
-            keepable: seen.keepable && self.body_is_whole,
+            keepable: seen.keepable,
         });
         self.ending.response_ended = ended;
         self.map = map;
@@ -156,18 +164,19 @@ impl Owner {
 
     /// Completes the claim by what was seen.
     ///
-    /// Again: does nothing.
+    /// Again: is stale.
     pub fn complete(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits) {
-        if std::mem::replace(&mut self.completed, true) {
-            return;
-        }
         let judged = match judge(&self.ending, &self.policy) {
             Outcome::ReleaseIfOnlyAttempt => with_attempts(Outcome::ReleaseIfOnlyAttempt, self.attempts(host)),
             // An event stream has no end worth waiting for.
             Outcome::Unknown if self.event_stream && self.ending.request_ended => Outcome::Tombstone,
             other => other,
         };
-        let outcome = self.bounded(judged, vm, limits);
+        let outcome = match self.bounded(judged, vm, limits) {
+            _ if self.head_is_lost => Outcome::Unknown,
+            Outcome::Store | Outcome::Tombstone if !self.body_is_whole => Outcome::Unknown,
+            outcome => outcome,
+        };
         let now = host.now();
         let expiry = now.plus(match outcome {
             Outcome::Store => self.policy.retain,

@@ -231,6 +231,68 @@ fn records_beyond_the_bound_of_all_bytes_become_tombstones() {
     assert_eq!(one.post("2", "").replied().kind(), "response-not-retained");
 }
 
+#[test]
+fn keys_of_a_principal_that_are_over_count_no_more() {
+    let world = World::new();
+    let mut one = Worker::start(&world, &small(r#""keys_per_principal_max": 1"#));
+    let mut exchange = one.post("1", "").forwarded();
+    one.answer(&mut exchange, "200", "");
+    one.tick(100);
+    assert_eq!(one.post("2", "").replied().kind(), "capacity");
+    for _ in 0..4 {
+        one.tick(7000);
+    }
+    one.post("2", "").forwarded();
+}
+
+#[test]
+fn all_announced_bytes_without_an_end_leave_an_unknown_outcome() {
+    let world = World::new();
+    let mut one = Worker::start(&world, SMALL);
+    let head = [
+        (":method", "POST"),
+        (":path", "/pay"),
+        ("idempotency-key", "k"),
+        ("content-length", "4"),
+    ];
+    let (mut whole, _) = one.begin(&head);
+    one.upload(&mut whole, "body", false);
+    whole.log(&one.host, &mut one.vm);
+    assert_eq!(one.post("k", "body").replied().kind(), "outcome-unknown");
+    let half = [&head[..2], &[("idempotency-key", "half"), ("content-length", "8")]].concat();
+    let (mut half, _) = one.begin(&half);
+    one.upload(&mut half, "body", false);
+    half.log(&one.host, &mut one.vm);
+    one.post("half", "body").forwarded();
+}
+
+#[test]
+fn above_the_bound_of_copies_a_duplicate_is_not_held() {
+    let world = World::new();
+    let mut one = Worker::start(&world, SMALL);
+    let _first = one.post("k", "body").forwarded();
+    one.vm.held_bytes = one.root.document.store.buffered_bytes_max;
+    let (_, flow) = one.begin(&[(":method", "POST"), (":path", "/pay"), ("idempotency-key", "k")]);
+    assert_eq!(flow, Flow::Pause);
+    assert_eq!(one.host.replies.borrow()[0].kind(), "in-flight");
+    assert_eq!(one.vm.parked.len(), 0);
+}
+
+#[test]
+fn a_held_duplicate_gives_back_what_it_held() {
+    let world = World::new();
+    let mut one = Worker::start(&world, SMALL);
+    let mut first = one.post("k", "body").forwarded();
+    one.answer(&mut first, "200", "");
+    assert_eq!(one.vm.held_bytes, 0);
+    one.post("k", "body").replied();
+    let (mut gone, _) = one.begin(&[(":method", "POST"), (":path", "/pay"), ("idempotency-key", "k")]);
+    one.upload(&mut gone, "bo", false);
+    assert!(one.vm.held_bytes > 0);
+    gone.log(&one.host, &mut one.vm);
+    assert_eq!(one.vm.held_bytes, 0);
+}
+
 /// Case T89.
 #[test]
 fn workers_and_reloads_come_and_go_and_the_keys_stay_the_same() {
@@ -379,6 +441,7 @@ fn above_the_bound_of_copies_a_response_leaves_a_tombstone() {
     let mut exchange = one.post("k", "").forwarded();
     one.vm.held_bytes = one.root.document.store.buffered_bytes_max;
     one.answer(&mut exchange, "200", "large");
+    one.vm.held_bytes = 0;
     assert_eq!(one.post("k", "").replied().kind(), "response-not-retained");
 }
 

@@ -141,8 +141,14 @@ fn publish(host: &impl SharedData, vm: &mut Vm) -> Result<(), StoreFailure> {
         pass: shown.pass.max(vm.sweep.pass).wrapping_add(1),
         ..vm.sweep.usage
     };
-    if let Some(principals) = &vm.sweep.principals {
-        host.set_shared(PRINCIPALS, principals.bytes())?;
+    if vm.counts_principals {
+        // A pass that met no key says so, or those of the last one would count for ever.
+        let counted = vm
+            .sweep
+            .principals
+            .take()
+            .unwrap_or_else(|| Principals::read(Vec::new()));
+        host.set_shared(PRINCIPALS, counted.bytes())?;
     }
     host.set_shared(USAGE, &usage.write())?;
     vm.sweep = Sweep {

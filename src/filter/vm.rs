@@ -6,8 +6,8 @@ use crate::slots::Lease;
 use crate::store::Store;
 use crate::sweeper::Sweep;
 use hashbrown::HashMap;
+use reprise_core::claim::Fence;
 use reprise_core::claim::usage::{Principals, Usage};
-use reprise_core::claim::{End, Fence};
 use reprise_core::time::MonoMillis;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -29,6 +29,8 @@ pub struct Vm {
     pub held_bytes: u64,
     /// Ends that could not be written; the tick tries again.
     pub unwritten: Vec<Unwritten>,
+    /// How many of them the log knows of.
+    pub unwritten_told: usize,
     /// How full the store is.
     pub fill: Fill,
     /// The sweep, if this VM does it.
@@ -63,9 +65,7 @@ pub struct Unwritten {
     pub at: u8,
     /// The claim.
     pub fence: Fence,
-    /// What it becomes: unknown, whatever it was.
-    pub end: End,
-    /// When that is absent again.
+    /// When its unknown outcome is absent again.
     pub expiry: MonoMillis,
 }
 

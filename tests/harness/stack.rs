@@ -284,9 +284,14 @@ impl UpstreamControl {
 
     /// Gives all requests to `target` (with its query), whole or broken off, in order.
     pub async fn seen(&self, target: &str) -> Vec<Execution> {
-        let log = Request::new(self.0, "GET", "/_log").send().await.body;
-        let log: Vec<Execution> = serde_json::from_slice(&log).expect("the upstream's log");
+        let log = self.all().await;
         log.into_iter().filter(|seen| seen.target == target).collect()
+    }
+
+    /// Gives all requests, whole or broken off, in order.
+    pub async fn all(&self) -> Vec<Execution> {
+        let log = Request::new(self.0, "GET", "/_log").send().await.body;
+        serde_json::from_slice(&log).expect("the upstream's log")
     }
 
     /// Counts the executions of `target`.

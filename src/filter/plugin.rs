@@ -78,7 +78,7 @@ impl Context for Http {}
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _count: usize, ended: bool) -> Action {
         #[cfg(feature = "trap")]
-        trap::on_command(self.get_http_request_header_bytes(trap::HEADER));
+        trap::on_command(self.get_http_request_header_bytes(trap::HEADER).as_deref());
         #[cfg(feature = "trap")]
         if let Some(asked) = self.get_http_request_header_bytes(probe::HEADER) {
             self.send_http_response(200, Vec::new(), Some(probe::answer(&asked).as_bytes()));
@@ -97,7 +97,7 @@ impl HttpContext for Http {
 
     fn on_http_response_headers(&mut self, _count: usize, ended: bool) -> Action {
         #[cfg(feature = "trap")]
-        trap::on_command(self.get_http_response_header_bytes(trap::HEADER));
+        trap::on_command(self.get_http_response_header_bytes(trap::HEADER).as_deref());
         action(with_vm(|vm| self.0.response_headers(&Proxy, vm, ended)))
     }
 
@@ -120,7 +120,7 @@ mod trap {
     /// The header that commands it.
     pub(super) const HEADER: &str = "x-reprise-trap";
 
-    pub(super) fn on_command(value: Option<Vec<u8>>) {
+    pub(super) fn on_command(value: Option<&[u8]>) {
         if value.is_some() {
             std::process::abort();
         }

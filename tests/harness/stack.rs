@@ -4,7 +4,7 @@ use super::client::Request;
 use super::folder;
 use super::h2::Http2;
 use super::log::Complaints;
-use super::process::{Process, envoy_binary, skip, target};
+use super::process::{Process, envoy_binary, replayd_binary, skip};
 use super::settings::{FILTER, Ports, Settings, document_in, filter_in, merge};
 use super::stats::Stats;
 use super::wait::eventually;
@@ -419,7 +419,7 @@ async fn start_replayd(settings: &Settings, folder: &Path, ports: Ports) -> Opti
         fs::write(folder.join("reprise-data/ingest-token"), "a token for nobody").expect("the token is written");
         return None;
     }
-    let binary = std::env::var_os("REPLAYD_BIN").map_or_else(|| target().join("debug/replayd"), PathBuf::from);
+    let binary = replayd_binary().expect("replayd is built: cargo build -p replayd");
     let log = fs::File::create(folder.join("replayd.log")).expect("a log for replayd");
     let prepare = |command: &mut Command| {
         command.args([

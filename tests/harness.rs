@@ -22,7 +22,9 @@ pub mod wait;
 
 pub use client::{Connection, Request, Response};
 pub use h2::Http2;
-pub use process::{Process, envoy_binary, filter_wasm, free_port, required, root, skip, target, trap_wasm};
+pub use process::{
+    Process, envoy_binary, filter_wasm, free_port, replayd_binary, required, root, skip, target, trap_wasm,
+};
 pub use settings::{Settings, Wasm, merge};
 pub use stack::{Stack, UpstreamControl};
 pub use stats::Stats;

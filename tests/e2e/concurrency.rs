@@ -91,19 +91,7 @@ async fn one_of_many_bodies_runs(count: usize, len: usize) {
     let Some(stack) = shared().await else { return };
     let gate = format!("of-{count}-{len}");
     let post = stack.fresh("plain").body(patterned(len)).script(&json!({"gate": gate}));
-    let mut sending = JoinSet::new();
-    for _ in 0..count {
-        let (post, mut connection) = (post.clone(), Connection::open(stack.address()).await);
-        sending.spawn(async move { (connection.send(&post).await, connection) });
-    }
-    let mut refused = Vec::new();
-    for _ in 1..count {
-        let (response, connection) = sending.join_next().await.unwrap().unwrap();
-        assert_eq!(verdict(&response), problem(409, "in-flight"));
-        refused.push(connection);
-    }
-    stack.upstream().open(&gate).await;
-    let (first, _) = sending.join_next().await.unwrap().unwrap();
+    let (first, refused) = others_are_refused_and_stay(&stack, &post, &gate, count).await;
     assert_eq!(first.status, 201);
     for mut connection in refused {
         assert!(!connection.is_closed().await);
@@ -116,6 +104,28 @@ async fn one_of_many_bodies_runs(count: usize, len: usize) {
         problem(422, "key-reused")
     );
     assert_eq!(stack.runs(&post).await, 1);
+}
+
+/// As [`others_are_refused`]; gives the connections of those that were refused, too.
+async fn others_are_refused_and_stay(
+    stack: &Stack,
+    post: &Request,
+    gate: &str,
+    count: usize,
+) -> (Response, Vec<Connection>) {
+    let mut sending = JoinSet::new();
+    for _ in 0..count {
+        let (post, mut connection) = (post.clone(), Connection::open(stack.address()).await);
+        sending.spawn(async move { (connection.send(&post).await, connection) });
+    }
+    let mut refused = Vec::new();
+    for _ in 1..count {
+        let (response, connection) = sending.join_next().await.unwrap().unwrap();
+        assert_eq!(verdict(&response), problem(409, "in-flight"));
+        refused.push(connection);
+    }
+    stack.upstream().open(gate).await;
+    (sending.join_next().await.unwrap().unwrap().0, refused)
 }
 
 #[tokio::test]

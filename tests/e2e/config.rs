@@ -36,6 +36,43 @@ fn the_reference_configuration_is_valid() {
 }
 
 #[test]
+fn check_config_finds_no_error_in_what_is_tested() {
+    for settings in [
+        Stack::builder(),
+        super::shared::settings(),
+        Stack::builder().reloads_at_once(),
+    ] {
+        let Some(verdict) = settings.check_config() else { return };
+        assert!(verdict.is_ok(), "{verdict:?}");
+    }
+}
+
+/// Case T77.
+#[test]
+fn check_config_warns_of_routes_that_retry() {
+    let Some(verdict) = super::shared::settings().check_config() else {
+        return;
+    };
+    let said = verdict.unwrap();
+    assert!(said.contains("warning") && said.contains("retry"), "{said}");
+}
+
+#[test]
+fn check_config_refuses_what_would_let_duplicates_hang() {
+    let settings = Stack::builder().patch(|bootstrap| {
+        let manager = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
+        let filters = manager["typed_config"]["http_filters"].as_array_mut().unwrap();
+        let wasm = filters
+            .iter_mut()
+            .find(|filter| filter["name"] == "envoy.filters.http.wasm");
+        wasm.unwrap()["typed_config"]["config"]["allow_on_headers_stop_iteration"] = false.into();
+    });
+    let Some(verdict) = settings.check_config() else { return };
+    let said = verdict.unwrap_err();
+    assert!(said.contains("allow_on_headers_stop_iteration"), "{said}");
+}
+
+#[test]
 fn the_authentication_example_is_valid_where_it_says_it_belongs() {
     let example = include_str!("../../envoy/authn.yaml");
     let example: Value = serde_saphyr::from_str(example).unwrap();

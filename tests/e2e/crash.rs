@@ -179,7 +179,9 @@ async fn a_request_whose_response_kills_the_vm_does_not_run_again() {
     assert_eq!(stack.runs(&post).await, 1);
 }
 
-/// Case T88. More VMs than there are slots: those of the dead are taken over.
+/// Case T88.
+///
+/// There are 256 slots: those of the dead are taken over.
 #[tokio::test]
 async fn three_hundred_dead_vms_leave_room_for_the_next() {
     const VMS: usize = 300;

@@ -15,6 +15,7 @@ mod concurrency;
 mod config;
 mod crash;
 mod host;
+mod hostile;
 mod identity;
 mod limits;
 mod metadata;

@@ -48,7 +48,8 @@ impl Drop for Shared {
     }
 }
 
-fn settings() -> Settings {
+/// Gives what the shared stack is made of.
+pub(crate) fn settings() -> Settings {
     Stack::builder()
         .document(json!({"idempotency": {"response_bytes_max": 1_048_576}}))
         .area("required", &json!({"mode": "required"}))

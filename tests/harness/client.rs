@@ -323,6 +323,14 @@ impl Connection {
         }
     }
 
+    /// Says that nothing more comes, and reads until the peer ends the connection too.
+    pub async fn finish(&mut self) {
+        let _ = self.stream.shutdown().await;
+        while fill(&mut self.stream, &mut self.unread).await {
+            self.unread.clear();
+        }
+    }
+
     /// Ends the connection at once.
     pub fn hang_up(self) {
         drop(self.stream);

@@ -32,13 +32,16 @@ impl Http2 {
         Self(sender)
     }
 
-    /// Sends a request as a stream of this connection and reads its whole response.
+    /// Sends a request as a stream of this connection and reads its whole response; status 0 if HTTP/2 cannot carry it.
     pub async fn send(&self, request: &Request) -> Response {
+        let Some(translated) = translate(request) else {
+            return Response::default();
+        };
         let mut sender = self.0.clone();
         let sent = within(
             "an HTTP/2 response",
             Duration::from_secs(30),
-            sender.send_request(translate(request)),
+            sender.send_request(translated),
         )
         .await;
         match sent {
@@ -58,7 +61,7 @@ impl Http2 {
     }
 }
 
-fn translate(request: &Request) -> hyper::Request<Body> {
+fn translate(request: &Request) -> Option<hyper::Request<Body>> {
     let bytes = Bytes::from(request.body.clone().unwrap_or_default());
     let pair = |(name, value): &(String, String)| Some((name.parse().ok()?, value.parse().ok()?));
     let trailers: HeaderMap = request.trailers.iter().filter_map(pair).collect();
@@ -72,7 +75,7 @@ fn translate(request: &Request) -> hyper::Request<Body> {
     for (name, value) in &request.headers {
         builder = builder.header(name, value.as_slice());
     }
-    builder.body(body).expect("a request that HTTP/2 can carry")
+    builder.body(body).ok()
 }
 
 async fn collect(response: hyper::Response<Incoming>) -> Response {

@@ -62,6 +62,12 @@ pub fn trap_wasm() -> Option<PathBuf> {
     built("REPRISE_TRAP_WASM", "wasm32-wasip1/wasm/reprise-trap.wasm")
 }
 
+/// Finds replayd: `$REPLAYD_BIN`, else where a debug build leaves it.
+#[must_use]
+pub fn replayd_binary() -> Option<PathBuf> {
+    built("REPLAYD_BIN", "debug/replayd")
+}
+
 fn built(variable: &str, place: &str) -> Option<PathBuf> {
     let named = std::env::var_os(variable).map(PathBuf::from);
     Some(named.unwrap_or_else(|| target().join(place))).filter(|file| file.is_file())

@@ -1,10 +1,10 @@
 //! From the reference configuration and a test's wishes to the file that Envoy reads.
 
 use super::folder;
-use super::process::{envoy_binary, filter_wasm, free_port, root, skip, trap_wasm};
+use super::process::{envoy_binary, filter_wasm, free_port, replayd_binary, root, skip, trap_wasm};
 use super::stack::Stack;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the reference calls the filter.
@@ -204,9 +204,29 @@ impl Settings {
 
     /// Lets Envoy judge it without running; gives its complaint, or none if something is missing.
     #[must_use]
-    pub fn validate(mut self) -> Option<Result<(), String>> {
-        let (Some(binary), Some(wasm)) = (envoy_binary(), self.wasm.file()) else {
-            skip("envoy", "no Envoy or no built filter");
+    pub fn validate(self) -> Option<Result<(), String>> {
+        let Some(binary) = envoy_binary() else {
+            skip("envoy", "no Envoy; scripts/envoy.sh gets one");
+            return None;
+        };
+        let said = self.judged_by(&binary, &["--mode", "validate", "-l", "warning", "-c"])?;
+        Some(said.map(drop))
+    }
+
+    /// Lets `replayd check-config` judge it; gives what it says, as an error if it ends with one, or none if something is missing.
+    #[must_use]
+    pub fn check_config(self) -> Option<Result<String, String>> {
+        let Some(binary) = replayd_binary() else {
+            skip("replayd", "no replayd; cargo build -p replayd builds it");
+            return None;
+        };
+        self.judged_by(&binary, &["check-config"])
+    }
+
+    /// Runs a program on the bootstrap, in a directory as the bootstrap wants it.
+    fn judged_by(mut self, binary: &Path, arguments: &[&str]) -> Option<Result<String, String>> {
+        let Some(wasm) = self.wasm.file() else {
+            skip("envoy", "no built filter; scripts/build-filter.sh builds it");
             return None;
         };
         let folder = folder::make(&wasm);
@@ -214,14 +234,12 @@ impl Settings {
         let bootstrap = self.bootstrap(Ports::random(8080)).to_string();
         std::fs::write(folder.join("envoy.json"), bootstrap).expect("the configuration is written");
         let mut command = Command::new(binary);
-        command
-            .args(["--mode", "validate", "-c", "envoy.json", "-l", "warning"])
-            .current_dir(&folder);
-        let output = command.output().expect("Envoy runs");
+        command.args(arguments).arg("envoy.json").current_dir(&folder);
+        let output = command.output().expect("the program runs");
         let _ = std::fs::remove_dir_all(&folder);
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         Some(if output.status.success() {
-            Ok(())
+            Ok(said.into_owned())
         } else {
             Err(said.into_owned())
         })

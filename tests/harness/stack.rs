@@ -4,7 +4,7 @@ use super::client::Request;
 use super::folder;
 use super::h2::Http2;
 use super::log::Complaints;
-use super::process::{Process, envoy_binary, skip, target};
+use super::process::{Process, envoy_binary, replayd_binary, skip};
 use super::settings::{FILTER, Ports, Settings, document_in, filter_in, merge};
 use super::stats::Stats;
 use super::wait::eventually;
@@ -298,9 +298,14 @@ impl UpstreamControl {
 
     /// Gives all requests to `target` (with its query), whole or broken off, in order.
     pub async fn seen(&self, target: &str) -> Vec<Execution> {
-        let log = Request::new(self.0, "GET", "/_log").send().await.body;
-        let log: Vec<Execution> = serde_json::from_slice(&log).expect("the upstream's log");
+        let log = self.all().await;
         log.into_iter().filter(|seen| seen.target == target).collect()
+    }
+
+    /// Gives all requests, whole or broken off, in order.
+    pub async fn all(&self) -> Vec<Execution> {
+        let log = Request::new(self.0, "GET", "/_log").send().await.body;
+        serde_json::from_slice(&log).expect("the upstream's log")
     }
 
     /// Counts the executions of `target`.
@@ -428,7 +433,7 @@ async fn start_replayd(settings: &Settings, folder: &Path, ports: Ports) -> Opti
         fs::write(folder.join("reprise-data/ingest-token"), "a token for nobody").expect("the token is written");
         return None;
     }
-    let binary = std::env::var_os("REPLAYD_BIN").map_or_else(|| target().join("debug/replayd"), PathBuf::from);
+    let binary = replayd_binary().expect("replayd is built: cargo build -p replayd");
     let log = fs::File::create(folder.join("replayd.log")).expect("a log for replayd");
     let prepare = |command: &mut Command| {
         command.args([

@@ -1,4 +1,4 @@
-//! Times and sizes of the connection manager and its virtual hosts.
+//! Times, sizes and replies of the connection manager and its virtual hosts.
 
 use super::node::Node;
 use super::report::Report;
@@ -15,6 +15,7 @@ const HOLD_BYTES: u64 = 4_063_232;
 pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
     request_timeout(scene, report);
     idle_timeout(scene, report);
+    local_replies(scene, report);
     body_limit(scene, report);
 }
 
@@ -27,6 +28,14 @@ fn request_timeout(scene: &Scene<'_>, report: &mut Report) {
         let text =
             "is set: a duplicate that is held would get 408 from Envoy; bound the upstream with the route's timeout";
         report.error(&timeout.place, text);
+    }
+}
+
+/// Answers are local replies to Envoy: what rewrites those rewrites them.
+fn local_replies(scene: &Scene<'_>, report: &mut Report) {
+    if let Some(rewriting) = scene.manager.field("local_reply_config") {
+        let text = "is set: it rewrites recorded answers too, so that a repeat gets other bytes than the first request";
+        report.error(&rewriting.place, text);
     }
 }
 
@@ -105,6 +114,14 @@ fn one_limit(node: &Node<'_>, least: Option<u64>, report: &mut Report) {
 mod tests {
     use super::super::testing::{document, errors, host, manager, sound, warnings};
     use serde_json::json;
+
+    #[test]
+    fn rewritten_local_replies_are_an_error() {
+        errors(
+            |envoy| manager(envoy)["local_reply_config"] = json!({"body_format": {"text_format": "x"}}),
+            "rewrites recorded answers too",
+        );
+    }
 
     #[test]
     fn a_request_timeout_is_an_error() {

@@ -55,7 +55,7 @@ async fn others_are_refused(stack: &Stack, post: &Request, gate: &str, count: us
 async fn one_of_many_streams_of_one_connection_runs() {
     let Some(stack) = shared().await else { return };
     let post = stack.fresh("plain");
-    let responses = stack.http2().await.send_at_once(&post, 50).await;
+    let responses = stack.http2().await.send_at_once(&post, 400).await;
     let mut statuses = BTreeMap::new();
     for response in &responses {
         *statuses.entry(response.status).or_insert(0) += 1;

@@ -235,6 +235,30 @@ async fn a_client_that_hangs_up_is_told_that_the_outcome_is_unknown() {
     assert_eq!(stack.runs(&post).await, 1);
 }
 
+/// The upstream speaks HTTP/1.1: with the last announced byte it has a whole request, end of stream or not.
+#[tokio::test]
+async fn a_whole_body_whose_end_never_came_is_not_run_again() {
+    let Some(stack) = shared().await else { return };
+    let post = stack
+        .fresh("plain")
+        .body(b"0123456789")
+        .header("content-length", "10")
+        .script(&json!({"gate": "no-end"}));
+    let left = stack.http2().await.send_without_end(&post);
+    stack.upstream().held("no-end", 1).await;
+    left.abort();
+    eventually("the outcome is judged", Duration::from_secs(5), || async {
+        let verdict = verdict(&stack.http2().await.send(&post).await);
+        if verdict == problem(409, "outcome-unknown") {
+            Ok(())
+        } else {
+            Err(format!("{verdict:?}"))
+        }
+    })
+    .await;
+    assert_eq!(stack.runs(&post).await, 1);
+}
+
 /// Case T46.
 #[tokio::test]
 async fn a_request_that_broke_off_in_its_upload_runs_on_its_retry() {

@@ -5,11 +5,14 @@ use super::wait::within;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
+use hyper::HeaderMap;
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
-use hyper::{HeaderMap, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -50,6 +53,15 @@ impl Http2 {
         }
     }
 
+    /// Sends a request whose body is whole and never said to end; aborting the task resets its stream.
+    pub fn send_without_end(&self, request: &Request) -> tokio::task::JoinHandle<()> {
+        let mut sender = self.0.clone();
+        let translated = translate(request).expect("a request that HTTP/2 can carry");
+        let endless = Endless(request.body.clone().map(Bytes::from));
+        let translated = translated.map(|_| endless.boxed_unsync());
+        tokio::spawn(async move { drop(sender.send_request(translated).await) })
+    }
+
     /// Sends `count` copies at once.
     pub async fn send_at_once(&self, request: &Request, count: usize) -> Vec<Response> {
         let mut sending = tokio::task::JoinSet::new();
@@ -58,6 +70,20 @@ impl Http2 {
             sending.spawn(async move { client.send(&request).await });
         }
         sending.join_all().await
+    }
+}
+
+/// A body that never ends.
+struct Endless(Option<Bytes>);
+
+impl hyper::body::Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0
+            .take()
+            .map_or(Poll::Pending, |bytes| Poll::Ready(Some(Ok(Frame::data(bytes)))))
     }
 }
 

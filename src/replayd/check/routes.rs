@@ -100,9 +100,8 @@ fn retries(scene: &Scene<'_>, host: &Node<'_>, route: &Node<'_>, report: &mut Re
         return;
     }
     let text = format!(
-        "Envoy retries {} a protected route ({}): after a second attempt a failure is an unknown outcome, not a released \
+        "Envoy retries a protected route ({}): after a second attempt a failure is an unknown outcome, not a released \
          key; include_attempt_count_in_response: true makes retried attempts counted",
-        route.place,
         risky.join(", ")
     );
     report.warn(&policy.place, text);

@@ -124,10 +124,10 @@ impl Owner {
         }
         let fits = self.copy.len() + len <= limits.response_bytes_max as usize
             && vm.held_bytes + len as u64 <= limits.buffered_bytes_max;
-        match host.body(Side::Response, 0, len) {
-            Ok(piece) if fits && self.copy.is_empty() => self.copy = piece,
-            Ok(piece) if fits => self.copy.extend_from_slice(&piece),
-            _ => self.keep_nothing(),
+        match fits.then(|| host.body(Side::Response, 0, len)) {
+            Some(Ok(piece)) if self.copy.is_empty() => self.copy = piece,
+            Some(Ok(piece)) => self.copy.extend_from_slice(&piece),
+            Some(Err(_)) | None => self.keep_nothing(),
         }
         self.count(vm);
     }
@@ -166,10 +166,16 @@ impl Owner {
     ///
     /// Again: is stale.
     pub fn complete(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits) {
-        let judged = match judge(&self.ending, &self.policy) {
+        // An event stream has no end worth waiting for.
+        let response_ended = self.ending.response_ended || self.event_stream;
+        let judged = match judge(
+            &Ending {
+                response_ended,
+                ..self.ending
+            },
+            &self.policy,
+        ) {
             Outcome::ReleaseIfOnlyAttempt => with_attempts(Outcome::ReleaseIfOnlyAttempt, self.attempts(host)),
-            // An event stream has no end worth waiting for.
-            Outcome::Unknown if self.event_stream && self.ending.request_ended => Outcome::Tombstone,
             other => other,
         };
         let outcome = match self.bounded(judged, vm, limits) {

@@ -1,6 +1,6 @@
 //! What tells two requests with one key apart: a head digest and a body digest.
 
-use crate::id::Secrets;
+use crate::id::{Secrets, write_lp, write_lp_lower};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::Hasher as _;
@@ -40,25 +40,6 @@ impl Head<'_> {
         let media = self.content_type.split(|byte| *byte == b';').next().unwrap_or_default();
         write_lp_lower(&mut hasher, media.trim_ascii());
         hasher.finish128().as_bytes()
-    }
-}
-
-/// Writes `bytes` with their length before them, so that neighbours cannot flow into each other.
-pub(crate) fn write_lp(hasher: &mut SipHasher24, bytes: &[u8]) {
-    hasher.write(&crate::http::len_u32(bytes.len()).to_le_bytes());
-    hasher.write(bytes);
-}
-
-/// As [`write_lp`], in lower case.
-pub(crate) fn write_lp_lower(hasher: &mut SipHasher24, bytes: &[u8]) {
-    hasher.write(&crate::http::len_u32(bytes.len()).to_le_bytes());
-    for chunk in bytes.chunks(64) {
-        let mut lower = [0; 64];
-        if let Some(place) = lower.get_mut(..chunk.len()) {
-            place.copy_from_slice(chunk);
-            place.make_ascii_lowercase();
-            hasher.write(place);
-        }
     }
 }
 

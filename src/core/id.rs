@@ -1,6 +1,5 @@
 //! Who asks, and under which name a key is looked up.
 
-use crate::fingerprint::{write_lp, write_lp_lower};
 use crate::key::IdempotencyKey;
 use core::hash::Hasher as _;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
@@ -154,6 +153,25 @@ pub fn tag(namespace: &Namespace<'_>, principal: &Principal, key: &IdempotencyKe
     hasher.write(&principal.0);
     write_lp(&mut hasher, key.bytes());
     Tag(hasher.finish128().as_bytes())
+}
+
+/// Writes `bytes` with their length before them, so that neighbours cannot flow into each other.
+pub(crate) fn write_lp(hasher: &mut SipHasher24, bytes: &[u8]) {
+    hasher.write(&crate::http::len_u32(bytes.len()).to_le_bytes());
+    hasher.write(bytes);
+}
+
+/// As [`write_lp`], in lower case.
+pub(crate) fn write_lp_lower(hasher: &mut SipHasher24, bytes: &[u8]) {
+    hasher.write(&crate::http::len_u32(bytes.len()).to_le_bytes());
+    for chunk in bytes.chunks(64) {
+        let mut lower = [0; 64];
+        if let Some(place) = lower.get_mut(..chunk.len()) {
+            place.copy_from_slice(chunk);
+            place.make_ascii_lowercase();
+            hasher.write(place);
+        }
+    }
 }
 
 fn without_default_port<'a>(authority: &'a [u8], scheme: &[u8]) -> &'a [u8] {

@@ -1,9 +1,9 @@
 //! A repeat: its body is swallowed and hashed, and at its end it gets what the first request left.
 
 use crate::claims::{self, Place, StoreFailure};
-use crate::host::{Host, HostError, Side};
-use crate::http::{respond, send};
+use crate::host::{Host, Side};
 use crate::metrics::Count;
+use crate::reply::{Mend, respond, send};
 use crate::root::Root;
 use crate::vm::{Parked, Vm};
 use reprise_core::claim::geometry::Name;
@@ -35,48 +35,6 @@ pub struct Duplicate {
     is_timed: bool,
     heard: Rc<Cell<MonoMillis>>,
     answered: Rc<Cell<bool>>,
-}
-
-/// What the host changes about an answer, to be undone when the answer passes by: it gives every local reply with a body
-/// a content type, and takes it off one without.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mend {
-    /// Nothing.
-    Nothing,
-    /// The first response had no content type.
-    TakeOff,
-    /// The first response had one, among these headers: all go and come again, so that their order stays.
-    PutBack(Vec<u8>),
-}
-
-impl Mend {
-    fn of(record: &Record<'_>) -> Self {
-        match (Pairs::new(record.pairs).first(b"content-type"), record.body.is_empty()) {
-            (None, false) => Self::TakeOff,
-            (Some(_), true) => Self::PutBack(record.pairs.to_vec()),
-            (None, true) | (Some(_), false) => Self::Nothing,
-        }
-    }
-
-    /// Undoes it, within the callback of the answer's headers.
-    pub fn apply(&self, host: &impl Host) {
-        // A content type too many does not make the answer wrong.
-        let _changed = match self {
-            Self::Nothing => Ok(()),
-            Self::TakeOff => host.remove_header(Side::Response, b"content-type"),
-            Self::PutBack(pairs) => put_back(host, Pairs::new(pairs)),
-        };
-    }
-}
-
-fn put_back(host: &impl Host, pairs: Pairs<'_>) -> Result<(), HostError> {
-    for (name, _) in pairs {
-        host.remove_header(Side::Response, name)?;
-    }
-    for (name, value) in pairs {
-        host.add_response_header(&String::from_utf8_lossy(name), value)?;
-    }
-    Ok(())
 }
 
 /// What a duplicate gets.

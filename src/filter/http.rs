@@ -1,15 +1,18 @@
 //! One exchange: what each of its callbacks does. The first request is in [`crate::owner`], its repeats in
 //! [`crate::duplicate`].
 
+use crate::asked::{Asked, Piece};
 use crate::claims::{self, Meeting, Moment, StoreFailure};
-use crate::duplicate::{Duplicate, Mend};
-use crate::host::{Host, HostError, Level, Side};
+use crate::duplicate::Duplicate;
+use crate::host::{Host, Side};
+use crate::metadata::BadMetadata;
 use crate::metrics::Count;
 use crate::owner::Owner;
-use crate::root::{BadMetadata, Root};
+use crate::reply::{Mend, respond};
+use crate::root::Root;
 use crate::vm::Vm;
 use reprise_core::config::{Mode, Policy};
-use reprise_core::gate::{Gate, Keyed, Request, gate, is_safe};
+use reprise_core::gate::{Gate, Request, gate, is_safe};
 use reprise_core::http::Pairs;
 use reprise_core::problem::Problem;
 use std::rc::Rc;
@@ -21,15 +24,6 @@ pub enum Flow {
     Continue,
     /// Hold it.
     Pause,
-}
-
-/// A piece of a body, as the host shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece {
-    /// Bytes in the host's buffer.
-    pub len: usize,
-    /// Whether it is the last.
-    pub ended: bool,
 }
 
 /// One exchange.
@@ -285,19 +279,6 @@ impl Exchange {
     }
 }
 
-/// A request that asks for its key.
-#[derive(Debug)]
-pub struct Asked<'a> {
-    /// Its head.
-    pub request: Request<'a>,
-    /// Its key.
-    pub keyed: Keyed,
-    /// What its route asks for.
-    pub policy: Rc<Policy>,
-    /// Whether it ended with its head.
-    pub ended: bool,
-}
-
 /// Tells whether a request would be protected, as far as is known where its route's metadata do not parse.
 fn is_protected(policy: &Policy, gate: &Gate) -> bool {
     matches!(gate, Gate::Claim(_) | Gate::Refuse(_)) || policy.mode == Mode::Required
@@ -308,23 +289,6 @@ fn is_protected(policy: &Policy, gate: &Gate) -> bool {
 /// What asks for another protocol never ends with its head, and what has a body is seldom safe: those show all headers.
 fn is_safe_by_method(host: &impl Host) -> bool {
     matches!(host.request_header(":method"), Ok(Some(method)) if is_safe(&method))
-}
-
-/// Tells a problem; a client that cannot be told is gone, and held requests never pass.
-pub(crate) fn respond(host: &impl Host, root: &Root, problem: &Problem) -> Mend {
-    let reply = problem.reply(&root.document.problem);
-    send(host, reply.status, &reply.pairs, &reply.body);
-    Mend::Nothing
-}
-
-/// Answers the exchange; where the host refuses, the client waits for a timeout, and somebody should know.
-pub(crate) fn send(host: &impl Host, status: u16, pairs: &[u8], body: &[u8]) {
-    if let Err(HostError { call, status }) = host.respond(status, pairs, body) {
-        host.log(
-            Level::Warn,
-            &format!("reprise: a request could not be answered: {call} failed with status {status}"),
-        );
-    }
 }
 
 /// Takes off what the upstream says to Reprise alone.

@@ -2,6 +2,7 @@
 //!
 //! Everything above [`host`] runs natively too, against a host in memory.
 
+pub mod asked;
 pub mod claims;
 pub mod duplicate;
 pub mod host;
@@ -9,6 +10,7 @@ pub mod http;
 pub mod metadata;
 pub mod metrics;
 pub mod owner;
+pub mod reply;
 pub mod root;
 pub mod slots;
 pub mod store;

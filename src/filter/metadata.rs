@@ -1,7 +1,6 @@
 //! Route metadata: what a route says of itself, read once and known again by its bytes.
 
 use crate::host::{Host, HostError, Level};
-use crate::root::BadMetadata;
 use crate::structs;
 use hashbrown::HashMap;
 use reprise_core::config::Overrides;
@@ -14,6 +13,10 @@ const NAME: &str = "reprise";
 const NO_ROUTE: u32 = 3;
 /// Routes' metadata kept ready; beyond it they are read anew.
 const KNOWN_MAX: usize = 1024;
+
+/// The route's metadata do not parse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadMetadata;
 
 /// All metadata that this root has met.
 #[derive(Debug, Default)]

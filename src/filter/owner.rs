@@ -1,8 +1,8 @@
 //! The first request: forwarded while it is hashed, its response copied while it flows, its claim completed at the end.
 
+use crate::asked::{Asked, Piece};
 use crate::claims::{self, Finish, Moment, Place};
 use crate::host::{Host, Side};
-use crate::http::{Asked, Piece};
 use crate::metrics::Count;
 use crate::vm::Vm;
 use reprise_core::answer;

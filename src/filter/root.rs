@@ -2,7 +2,7 @@
 
 use crate::claims;
 use crate::host::{Host, Level};
-use crate::metadata::Metadata;
+use crate::metadata::{BadMetadata, Metadata};
 use crate::metrics::{Count, Gauges};
 use crate::store::{self, Store};
 use crate::structs;
@@ -33,10 +33,6 @@ pub struct Root {
     metadata: RefCell<Metadata>,
     policies: RefCell<HashMap<(Selection, u32), Rc<Policy>>>,
 }
-
-/// The route's metadata do not parse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BadMetadata;
 
 /// Reads a plugin's document and opens its store; no document = pin the data, do nothing else.
 ///

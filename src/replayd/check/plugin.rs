@@ -9,6 +9,7 @@ pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
     stop_iteration(scene, report);
     vm_id(scene, report);
     enabled(scene, report);
+    backoff(scene, report);
 }
 
 fn failure_policy(scene: &Scene<'_>, report: &mut Report) {
@@ -42,6 +43,17 @@ fn enabled(scene: &Scene<'_>, report: &mut Report) {
     }
 }
 
+/// Envoy 1.40 halves the interval and divides by it: at the first reload of a VM it would die.
+fn backoff(scene: &Scene<'_>, report: &mut Report) {
+    let Some(backoff) = scene.plugin.at(&["reload_config", "backoff"]) else {
+        return;
+    };
+    if backoff.millis("base_interval").is_some_and(|millis| millis < 2) {
+        let text = "base_interval is below 0.002s: Envoy 1.40 ends with a division by zero when it reloads a VM";
+        report.error(&backoff.place, text);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{errors, filter, plugin, warnings};
@@ -64,6 +76,14 @@ mod tests {
         errors(
             |envoy| plugin(envoy)["allow_on_headers_stop_iteration"] = json!(false),
             "allow_on_headers_stop_iteration: true",
+        );
+    }
+
+    #[test]
+    fn a_back_off_that_kills_envoy_is_an_error() {
+        errors(
+            |envoy| plugin(envoy)["reload_config"] = json!({"backoff": {"base_interval": "0.001s"}}),
+            "base_interval is below 0.002s",
         );
     }
 

@@ -29,6 +29,7 @@ fn check_route(scene: &Scene<'_>, host: &Node<'_>, route: &Node<'_>, report: &mu
         report.document_errors(&metadata.place, errors);
     }
     retries(scene, host, route, report);
+    copies(scene, host, route, report);
     left_out(scene, host, route, report);
 }
 
@@ -53,6 +54,9 @@ fn spelling(scene: &Scene<'_>, report: &mut Report) {
     }
 }
 
+/// The unsafe methods that rules speak of.
+const METHODS: [&str; 4] = ["POST", "PATCH", "PUT", "DELETE"];
+
 /// Lists the modes that requests of a route may have: by what its path selects, and by rules for paths below it.
 fn modes(document: &Document, host: &Node<'_>, route: &Node<'_>) -> Vec<Mode> {
     let overrides = metadata(route).and_then(|metadata| Overrides::read(metadata.value).ok());
@@ -63,18 +67,31 @@ fn modes(document: &Document, host: &Node<'_>, route: &Node<'_>) -> Vec<Mode> {
     let text = |name: &str| place.as_ref().and_then(|place| place.text(name));
     let prefix = text("prefix").or_else(|| text("path_separated_prefix"));
     let path = text("path").or(prefix).unwrap_or("/");
-    let domain = host
-        .items("domains")
-        .first()
-        .and_then(|domain| domain.value.as_str())
-        .unwrap_or_default();
-    let selection = document.routes.select(b"POST", domain.as_bytes(), path.as_bytes());
+    let domains = host.items("domains");
+    let domains = domains.iter().filter_map(|domain| domain.value.as_str());
+    let routes = &document.routes;
+    let here = domains
+        .flat_map(|domain| METHODS.map(|method| routes.select(method.as_bytes(), domain.as_bytes(), path.as_bytes())))
+        .map(|selection| routes.policy(selection, None).mode);
     let below = document
         .routes
         .rules()
         .filter(|(template, _)| text("path").is_none() && template.starts_with(path));
     let below = below.map(|(_, policy)| policy.mode);
-    below.chain([document.routes.policy(selection, None).mode]).collect()
+    below.chain(here).collect()
+}
+
+/// Envoy may send a request more than once by itself, whatever becomes of the first copy.
+fn copies(scene: &Scene<'_>, host: &Node<'_>, route: &Node<'_>, report: &mut Report) {
+    let Some(document) = scene.document() else { return };
+    for name in ["hedge_policy", "request_mirror_policies"] {
+        let copies = route.at(&["route", name]).or_else(|| host.field(name));
+        let Some(copies) = copies.filter(|_| modes(document, host, route).iter().any(|mode| *mode != Mode::Off)) else {
+            continue;
+        };
+        let text = format!("{name}: Envoy sends a protected request more than once by itself, which no key can see");
+        report.warn(&copies.place, text);
+    }
 }
 
 /// Lists the retry policies that count for a route.
@@ -172,6 +189,33 @@ mod tests {
             say(envoy, "off");
             route(envoy)["route"]["retry_policy"] = json!({"retry_on": "5xx"});
         });
+    }
+
+    #[test]
+    fn copies_that_envoy_makes_of_a_protected_request_are_a_warning() {
+        for (name, value) in [
+            ("hedge_policy", json!({})),
+            ("request_mirror_policies", json!([{"cluster": "shadow"}])),
+        ] {
+            warnings(
+                |envoy| route(envoy)["route"][name] = value.clone(),
+                "more than once by itself",
+            );
+        }
+    }
+
+    #[test]
+    fn a_rule_for_another_method_than_post_counts() {
+        errors(
+            |envoy| {
+                document(envoy)["rules"] = json!([
+                    {"match": {"methods": ["PATCH"], "path": "/only"}, "idempotency": {"mode": "required"}}
+                ]);
+                route(envoy)["match"] = json!({"path": "/only"});
+                leave_out(envoy, route);
+            },
+            "leaves the filter out where the document says mode: required",
+        );
     }
 
     fn leave_out(envoy: &mut Value, node: fn(&mut Value) -> &mut Value) {

@@ -202,7 +202,7 @@ pub use proxy::Proxy;
 mod proxy {
     use super::{Host, HostError, Level, Meter, MetricKind, Shared, SharedData, Side, Stream};
     use proxy_wasm::hostcalls;
-    use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
+    use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
     use reprise_core::time::{Millis, MonoMillis};
     use std::time::{Duration, SystemTime};
 
@@ -386,12 +386,11 @@ mod proxy {
 
         fn log(&self, level: Level, line: &str) {
             let level = match level {
-                Level::Info => LogLevel::Info,
-                Level::Warn => LogLevel::Warn,
-                Level::Error => LogLevel::Error,
+                Level::Info => log::Level::Info,
+                Level::Warn => log::Level::Warn,
+                Level::Error => log::Level::Error,
             };
-            // A log that cannot be written has nowhere to be told.
-            let _unlogged = hostcalls::log(level, line);
+            log::log!(level, "{line}");
         }
     }
 

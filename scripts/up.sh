@@ -4,11 +4,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 demo=${1:-}
+if [[ -n "$demo" && "$demo" != --demo ]]; then
+  sed -n '2,3s/^# //p' scripts/up.sh >&2
+  exit 2
+fi
 built="${CARGO_TARGET_DIR:-$PWD/target}"
 
 envoy=$(scripts/envoy.sh)
 wasm=$(scripts/build-filter.sh)
-cargo build --quiet --package replayd --package reprise-tests --bins
+cargo build --package replayd --package reprise-tests --bins
 
 # Everything runs in a directory of its own, which goes with it; only the keys of a real run would be worth keeping,
 # and they live in Envoy's memory.
@@ -40,6 +44,13 @@ if [[ "$demo" == --demo ]]; then
   rule='- {match: {path: "/tour/expiry/{id}"}, idempotency: {retain_s: 2}}'
   sed -i.bak "s|^\( *\)rules:\$|&\n\1  $rule|" "$run/envoy.yaml"
 fi
+
+for port in "$edge" "$admin" "$app" "$ingest" "$console"; do
+  if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+    echo "port $port of 127.0.0.1 is in use; it is needed here" >&2
+    exit 1
+  fi
+done
 
 start() {
   local name=$1
@@ -75,14 +86,15 @@ Send this twice: the application makes one payment, and the second response carr
 
   curl -i http://127.0.0.1:$edge/api/payments -H 'Idempotency-Key: invoice-7' -d '{"amount": 4200}'
 
-Then try another amount, no key, or look at what was counted:
+Then try another amount, no key, or look at what was counted (five times a second):
 
   curl -s http://127.0.0.1:$admin/stats/prometheus | grep ^reprise
 
+Ask replayd what it thinks: $built/debug/replayd doctor --data-dir $run/reprise-data
 Logs are in $run. Ctrl-C ends everything.
 EOF
 # Ends when one of them does.
-wait -n "${started[@]}"
+wait -n "${started[@]}" || true
 echo "one of the processes has ended:" >&2
 tail -n 5 "$run"/*.log >&2
 exit 1

@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use std::fmt;
 use thiserror::Error;
 
-/// The companion of the Reprise filter: stores what it publishes, and shows it.
+/// The daemon and command line beside the Reprise filter: serves, and checks configurations and installations.
 #[derive(Debug, Parser)]
 #[command(name = "replayd", version, max_term_width = 100)]
 struct Cli {

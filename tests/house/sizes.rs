@@ -5,7 +5,7 @@ use super::sources::{assert_none, files, rust};
 const LINES_MAX: usize = 500;
 const SCRIPT_LINES_MAX: usize = 60;
 /// Scripts that may be longer.
-const LONG_SCRIPTS: [&str; 3] = ["scripts/up.sh", "scripts/test.sh", "scripts/bench.sh"];
+const LONG_SCRIPTS: [&str; 2] = ["scripts/up.sh", "scripts/test.sh"];
 
 #[test]
 fn no_file_is_too_long() {

@@ -108,7 +108,7 @@ fields! {
         /// Seconds that a record lives, from completion; an answer does not extend it.
         retain_s: u64 = whole(1..=RETAIN_S_MAX), 900;
         /// Statuses whose response is stored: all, or a list of codes, classes (2xx) and ranges (200-207). The key is
-        /// released after any other.
+        /// released after any other, but for a 503 without Retry-After, whose outcome is unknown.
         store_on: StatusSet = StoreStatuses, StatusSet::ALL;
         /// Statuses that say that nothing ran, so that the key is free again; wins over `store_on`. 503+retry-after is
         /// a 503 that carries Retry-After.

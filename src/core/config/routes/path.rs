@@ -71,6 +71,11 @@ pub(super) fn template(written: &str) -> Result<String, String> {
             "{written:?} is not a path such as /v1/orders/{{id}}, without a query"
         ));
     }
+    if written.replace("{*", "").contains('*') {
+        return Err(format!(
+            "{written:?} has a * that stands for nothing; write {{name}} for one segment, {{*rest}} at the end for any"
+        ));
+    }
     let shortened = if written == "/" {
         written
     } else {
@@ -141,6 +146,10 @@ mod tests {
     #[test]
     fn a_template_is_written_plainly() {
         assert_eq!(template("/v1/orders/"), Ok("/v1/orders".into()));
+        assert_eq!(template("/v1/{*rest}"), Ok("/v1/{*rest}".into()));
+        for glob in ["/v1/orders/*", "/v1/**", "/*/a", "/v1/{id}*"] {
+            assert!(template(glob).is_err_and(|error| error.contains("{*rest}")), "{glob}");
+        }
         assert_eq!(template("/"), Ok("/".into()));
         for written in ["v1", "", "/a?b", "/a//b", "/%61", "/a/../b"] {
             assert!(template(written).is_err(), "{written}");

@@ -84,6 +84,38 @@ pub const fn with_attempts(outcome: Outcome, attempts: Option<u64>) -> Outcome {
     }
 }
 
+/// What the recorder knows of an exchange besides its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// Whether the store has room for the record.
+    pub fits: bool,
+    /// Whether every piece of the request's body could be read: a record of another body could answer another request.
+    pub body_is_whole: bool,
+    /// Whether the response's head could be read.
+    pub head_is_known: bool,
+}
+
+/// Judges an outcome by what of it could be recorded: without room a tombstone stays, without sight it is unknown.
+#[must_use]
+pub const fn with_record(outcome: Outcome, recorded: Recorded) -> Outcome {
+    match (outcome, recorded) {
+        (
+            _,
+            Recorded {
+                head_is_known: false, ..
+            },
+        )
+        | (
+            Outcome::Store | Outcome::Tombstone,
+            Recorded {
+                body_is_whole: false, ..
+            },
+        ) => Outcome::Unknown,
+        (Outcome::Store, Recorded { fits: false, .. }) => Outcome::Tombstone,
+        (other, _) => other,
+    }
+}
+
 const fn incomplete(policy: &Policy) -> Outcome {
     match policy.on_incomplete {
         OnIncomplete::Release => Outcome::ReleaseIfOnlyAttempt,
@@ -377,6 +409,33 @@ mod tests {
         assert_eq!(with_attempts(Outcome::ReleaseIfOnlyAttempt, Some(2)), Outcome::Unknown);
         assert_eq!(with_attempts(Outcome::ReleaseIfOnlyAttempt, None), Outcome::Unknown);
         assert_eq!(with_attempts(Outcome::Store, Some(3)), Outcome::Store);
+    }
+
+    #[test]
+    fn what_could_not_be_recorded_is_a_tombstone_or_unknown() {
+        let whole = Recorded {
+            fits: true,
+            body_is_whole: true,
+            head_is_known: true,
+        };
+        let no_room = Recorded { fits: false, ..whole };
+        let half = Recorded {
+            body_is_whole: false,
+            ..whole
+        };
+        let blind = Recorded {
+            head_is_known: false,
+            ..whole
+        };
+        for outcome in [Outcome::Store, Outcome::Tombstone, Outcome::Release, Outcome::Unknown] {
+            assert_eq!(with_record(outcome, whole), outcome);
+            assert_eq!(with_record(outcome, blind), Outcome::Unknown);
+        }
+        assert_eq!(with_record(Outcome::Store, no_room), Outcome::Tombstone);
+        assert_eq!(with_record(Outcome::Release, no_room), Outcome::Release);
+        assert_eq!(with_record(Outcome::Store, half), Outcome::Unknown);
+        assert_eq!(with_record(Outcome::Tombstone, half), Outcome::Unknown);
+        assert_eq!(with_record(Outcome::Release, half), Outcome::Release);
     }
 
     #[test]

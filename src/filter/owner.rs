@@ -13,7 +13,7 @@ use reprise_core::fingerprint::BodyHash;
 use reprise_core::gate::Keyed;
 use reprise_core::http::Pairs;
 use reprise_core::id::Secrets;
-use reprise_core::outcome::{Ending, Origin, Outcome, Response, judge, origin, with_attempts};
+use reprise_core::outcome::{Ending, Origin, Outcome, Recorded, Response, judge, origin, with_attempts, with_record};
 use reprise_core::time::MonoMillis;
 use std::rc::Rc;
 
@@ -178,11 +178,7 @@ impl Owner {
             Outcome::ReleaseIfOnlyAttempt => with_attempts(Outcome::ReleaseIfOnlyAttempt, self.attempts(host)),
             other => other,
         };
-        let outcome = match self.bounded(judged, vm, limits) {
-            _ if self.head_is_lost => Outcome::Unknown,
-            Outcome::Store | Outcome::Tombstone if !self.body_is_whole => Outcome::Unknown,
-            outcome => outcome,
-        };
+        let outcome = with_record(judged, self.recorded(vm, limits));
         let now = host.now();
         let expiry = now.plus(match outcome {
             Outcome::Store => self.policy.retain,
@@ -211,14 +207,13 @@ impl Owner {
         self.give_back(vm);
     }
 
-    /// Turns a record into a tombstone where the store has no room for it.
-    fn bounded(&self, outcome: Outcome, vm: &Vm, limits: &StoreLimits) -> Outcome {
+    /// Says what could be recorded of this exchange.
+    fn recorded(&self, vm: &Vm, limits: &StoreLimits) -> Recorded {
         let bytes = (self.copy.len() + self.map.len()) as u64;
-        let fits = vm.fill.record_bytes().saturating_add(bytes) <= limits.response_bytes_total_max;
-        if outcome == Outcome::Store && !fits {
-            Outcome::Tombstone
-        } else {
-            outcome
+        Recorded {
+            fits: vm.fill.record_bytes().saturating_add(bytes) <= limits.response_bytes_total_max,
+            body_is_whole: self.body_is_whole,
+            head_is_known: !self.head_is_lost,
         }
     }
 

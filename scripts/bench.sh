@@ -12,7 +12,8 @@ envoy="$("$root/scripts/envoy.sh")"
 wasm="$("$root/scripts/build-filter.sh")"
 manifest=(--quiet --manifest-path "$root/Cargo.toml")
 cargo build "${manifest[@]}" --package reprise-filter --example noop --target wasm32-wasip1 --profile wasm >&2
-cargo build "${manifest[@]}" --package reprise-tests --bin bench --release >&2
+cargo build "${manifest[@]}" --package reprise-tests --bin bench --package replayd --bin replayd --release >&2
 
 exec "${CARGO_TARGET_DIR:-$root/target}/release/bench" \
-  --envoy "$envoy" --wasm "$wasm" --noop "$(dirname "$wasm")/examples/noop.wasm" "$@"
+  --envoy "$envoy" --wasm "$wasm" --noop "$(dirname "$wasm")/examples/noop.wasm" \
+  --replayd "${CARGO_TARGET_DIR:-$root/target}/release/replayd" "$@"

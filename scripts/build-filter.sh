@@ -9,7 +9,8 @@ folder="${CARGO_TARGET_DIR:-$PWD/target}/$target/wasm"
 if ! rustc --print target-libdir --target "$target" | xargs test -d; then
   rustup target add "$target" >&2
 fi
-build=(cargo build --package reprise-filter --target "$target" --profile wasm)
+# As a cdylib alone: cargo drops `lto` where an rlib is built beside it.
+build=(cargo rustc --package reprise-filter --lib --crate-type cdylib --target "$target" --profile wasm)
 if [[ "${1:-}" == --trap ]]; then
   "${build[@]}" --features trap >&2
   # Removed first: cargo's file is a hard link, which must not be written through.

@@ -77,7 +77,7 @@ start envoy "$envoy" -c envoy.yaml --disable-hot-restart -l warning
 ready envoy "http://127.0.0.1:$admin/ready"
 
 if [[ "$demo" == --demo ]]; then
-  "$built/debug/tour" "http://127.0.0.1:$edge" "http://127.0.0.1:$app"
+  "$built/debug/tour" "http://127.0.0.1:$edge" "http://127.0.0.1:$app" "$run" "${started[0]}"
   exit
 fi
 cat <<EOF
@@ -85,6 +85,11 @@ Envoy listens at http://127.0.0.1:$edge, its admin page is http://127.0.0.1:$adm
 Send this twice: the application makes one payment, and the second response carries Idempotent-Replayed: true.
 
   curl -i http://127.0.0.1:$edge/api/payments -H 'Idempotency-Key: invoice-7' -d '{"amount": 4200}'
+
+Commands wait in the application's memory. Post some, kill the process, start it again, and bring them back:
+
+  curl -i http://127.0.0.1:$edge/api/commands -d '{"command": "restart wifi"}'
+  $built/debug/replayd restore --target http://127.0.0.1:$app --yes --data-dir $run/reprise-data
 
 Then try another amount, no key, or look at what was counted (five times a second):
 

@@ -1,19 +1,27 @@
 //! A tour of what Reprise does, against a running stack: every step shows the real response and checks it.
 //!
-//! `tour EDGE_URL UPSTREAM_URL`, as `scripts/up.sh --demo` calls it. It ends with 1 if anything is not as promised.
-#![expect(clippy::print_stdout, reason = "it is there to be read")]
+//! `tour EDGE_URL UPSTREAM_URL FOLDER PID`, as `scripts/up.sh --demo` calls it: replayd runs in the folder, and the process
+//! is the upstream's, which the tour kills and starts again. It ends with 1 if anything is not as promised.
+#![expect(
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "it is there to be read, and ends where it cannot go on"
+)]
 
-use reprise_tests::harness::{Connection, Request, Response, UpstreamControl, eventually};
-use serde_json::json;
+use reprise_tests::harness::{Connection, Process, Replayd, Request, Response, UpstreamControl, eventually, target};
+use serde_json::{Value, json};
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 /// What the tour walks through.
 struct Tour {
     edge: SocketAddr,
     upstream: UpstreamControl,
+    replayd: Replayd,
+    upstream_pid: String,
     /// Tells this tour's keys from those of an earlier one.
     mark: String,
     broken: usize,
@@ -21,15 +29,21 @@ struct Tour {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let addresses: Vec<_> = std::env::args().skip(1).filter_map(|url| address(&url)).collect();
-    let [edge, upstream] = addresses[..] else {
-        println!("tour EDGE_URL UPSTREAM_URL");
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [edge, upstream, folder, pid] = &arguments[..] else {
+        println!("tour EDGE_URL UPSTREAM_URL FOLDER PID");
+        return ExitCode::from(2);
+    };
+    let (Some(edge), Some(upstream)) = (address(edge), address(upstream)) else {
+        println!("tour: {edge} or {upstream} is no address");
         return ExitCode::from(2);
     };
     let mark = format!("{:08x}", RandomState::new().hash_one(0) >> 32);
     let mut tour = Tour {
         edge,
         upstream: UpstreamControl::at(upstream),
+        replayd: Replayd::running_in(Path::new(folder)),
+        upstream_pid: pid.clone(),
         mark,
         broken: 0,
     };
@@ -38,6 +52,7 @@ async fn main() -> ExitCode {
     tour.no_key().await;
     tour.hang_up().await;
     tour.expiry().await;
+    let _upstream = tour.lost_and_restored().await;
     println!();
     if tour.broken == 0 {
         println!("Everything was as promised.");
@@ -179,6 +194,85 @@ impl Tour {
         self.check("until then it is answered", again.is_answer());
         let executed = self.upstream.executions(&target).await;
         self.check("after that it is a new request", later.status == 201 && executed == 2);
+    }
+
+    /// Gives the upstream that it leaves behind: it lives as long as this process.
+    async fn lost_and_restored(&mut self) -> Process {
+        title("A queue of commands, in the memory of a process that dies");
+        for command in ["restart wifi", "rotate logs", "open valve 7"] {
+            let post = Request::new(self.edge, "POST", "/api/commands").json(&json!({"command": command}));
+            show("command", &post.send().await);
+        }
+        let before = self.queue().await;
+        println!("   its queue: {}", before.join(", "));
+        self.check("three commands are queued", before.len() == 3);
+        let captures = self.replayd.captured("path=/api/commands", 3).await;
+        self.check("replayd has captured them", captures.len() == 3);
+
+        title("The process is killed, and started again");
+        let upstream = self.restart_upstream().await;
+        let after = self.queue().await;
+        println!(
+            "   its queue: {}",
+            if after.is_empty() {
+                "empty".to_owned()
+            } else {
+                after.join(", ")
+            }
+        );
+        self.check("it has forgotten everything", after.is_empty());
+
+        let url = format!("http://{}", self.upstream.address());
+        title(&format!("replayd restore --target {url} --yes"));
+        let mut restore = self.replayd.command(&["restore", "--target", &url, "--yes"]);
+        let restored = restore.status().is_ok_and(|status| status.success());
+        self.check("the restore ends well", restored);
+        let after = self.queue().await;
+        println!("   its queue: {}", after.join(", "));
+        self.check("the queue is as before", after == before);
+
+        title("The same once more");
+        let again = restore.status().is_ok_and(|status| status.success());
+        self.check("it finds nothing left to do", again && self.queue().await == before);
+        upstream
+    }
+
+    /// Reads the commands in the queue, past Envoy.
+    async fn queue(&self) -> Vec<String> {
+        let queue = Request::new(self.upstream.address(), "GET", "/api/commands")
+            .send()
+            .await
+            .json();
+        let command = |entry: &Value| entry["command"].as_str().map(str::to_owned);
+        queue.as_array().into_iter().flatten().filter_map(command).collect()
+    }
+
+    async fn restart_upstream(&self) -> Process {
+        let address = self.upstream.address();
+        let killed = Command::new("kill").args(["-s", "KILL", &self.upstream_pid]).status();
+        assert!(
+            killed.is_ok_and(|status| status.success()),
+            "the upstream cannot be killed"
+        );
+        eventually("the upstream is gone", Duration::from_secs(10), || async {
+            std::net::TcpListener::bind(address)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        })
+        .await;
+        let program = target().join("debug/demo-upstream");
+        let started = Process::start(&program, |command| {
+            command.arg(address.to_string()).stdout(std::process::Stdio::null());
+        });
+        let process = started.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        eventually("the upstream listens", Duration::from_secs(10), || async {
+            tokio::net::TcpStream::connect(address)
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string())
+        })
+        .await;
+        process
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A request is *executed* when all of it has arrived; that is when it is counted. Every answer can be scripted by the
 //! request's `x-script` header ([`Script`]). What was executed is read at `GET /_log` ([`Execution`]), and requests that
-//! wait at a gate are let go by `POST /_gate/<name>`. HTTP/1.1 and HTTP/2 with prior knowledge are served on one port.
+//! wait at a gate are let go by `POST /_gate/<name>`, until `DELETE` closes it. HTTP/1.1 and HTTP/2 with prior knowledge
+//! are served on one port.
 
 mod api;
 mod journal;
@@ -38,6 +39,16 @@ impl Upstream {
     /// Starts one at `address`.
     #[must_use]
     pub fn start_at(address: SocketAddr) -> Self {
+        Self::live(address, Journal::default())
+    }
+
+    /// Starts one at `address` that clients may not change until `POST /_gate/ready`; replays may.
+    #[must_use]
+    pub fn start_unready_at(address: SocketAddr) -> Self {
+        Self::live(address, Journal::unready())
+    }
+
+    fn live(address: SocketAddr, journal: Journal) -> Self {
         let listener = TcpListener::bind(address).expect("the upstream's address is free");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopped) = watch::channel(false);
@@ -45,7 +56,7 @@ impl Upstream {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime
                 .expect("a runtime for the upstream")
-                .block_on(serve(listener, stopped));
+                .block_on(accept(listener, stopped, journal));
         });
         Self { address, stop }
     }
@@ -64,12 +75,16 @@ impl Drop for Upstream {
 }
 
 /// Serves on `listener` until `stopped` becomes true or its sender is gone; open connections are dropped then.
-pub async fn serve(listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, stopped: watch::Receiver<bool>) {
+    accept(listener, stopped, Journal::default()).await;
+}
+
+async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, journal: Journal) {
     listener
         .set_nonblocking(true)
         .expect("a socket can be made non-blocking");
     let listener = tokio::net::TcpListener::from_std(listener).expect("the runtime takes the socket");
-    let journal = Arc::new(Journal::default());
+    let journal = Arc::new(journal);
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {

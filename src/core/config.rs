@@ -2,6 +2,7 @@
 //!
 //! Reading (raw → checked, all problems at once) is in the files below; what the filter does with it is not here.
 
+mod capture;
 mod error;
 mod fields;
 mod kind;
@@ -13,10 +14,14 @@ mod routes;
 mod schema;
 mod table;
 
+pub use capture::{
+    CapturePolicy, Durability, Exclude, OnReplaydDown, Only, REDACTED_HEADERS, Redact, Sample, SampleBy,
+};
 pub use error::{ConfigError, ConfigErrors};
 pub use overrides::Overrides;
 pub use policy::{HeaderSyntax, Methods, Mode, OnIncomplete, OnUnknown, Policy, ReleaseOn, StatusSet};
 pub use routes::{Routes, Selection};
+pub(crate) use routes::{check_template, path_fits, plain_path};
 #[cfg(feature = "schema")]
 pub use schema::schema;
 
@@ -37,8 +42,25 @@ pub struct Document {
     pub problem: ProblemStyle,
     /// The store of keys.
     pub store: StoreLimits,
-    /// What each path wants of keys.
+    /// What each path wants of keys and captures.
     pub routes: Routes,
+    /// Where replayd is.
+    pub replayd: ReplaydPlace,
+    /// Bytes of captures that one worker holds at once, those that travel included; above it captures are dropped.
+    pub capture_bytes_max: u64,
+    /// Largest request that is held whole, in bytes.
+    pub hold_bytes_max: u64,
+    /// Whether a new boot id of an upstream closes the gate of its cluster.
+    pub boot_gate: bool,
+}
+
+/// Where replayd is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplaydPlace {
+    /// The proxy's cluster.
+    pub cluster: String,
+    /// How long a call may take.
+    pub timeout: Millis,
 }
 
 /// Where a caller's identity is read from.

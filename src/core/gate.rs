@@ -84,6 +84,7 @@ impl<'a> Request<'a> {
         !self.upgrades && is_safe(self.method)
     }
 
+    /// Tells whether the client reads errors as gRPC or gRPC-Web: the proxy turns every local reply into one.
     fn is_grpc(&self) -> bool {
         self.pairs
             .first(b"content-type")
@@ -201,13 +202,26 @@ fn keyed(request: &Request<'_>, key: &IdempotencyKey<'_>, document: &Document, s
     }
 }
 
+/// Names the header that says who the caller is, and its first value: of the first source that is present.
+#[must_use]
+pub fn caller<'a>(request: &Request<'a>, document: &'a Document) -> Option<(&'a str, &'a [u8])> {
+    document.principal.iter().find_map(|source| {
+        let (_, name) = kind_and_name(source);
+        Some((name, request.pairs.first(name.as_bytes())?))
+    })
+}
+
+const fn kind_and_name(source: &PrincipalSource) -> (PrincipalKind, &str) {
+    match source {
+        PrincipalSource::Authorization => (PrincipalKind::Authorization, "authorization"),
+        PrincipalSource::Header(name) => (PrincipalKind::Header, name.as_str()),
+    }
+}
+
 /// Finds the caller by the first source that is present; later ones are never tried.
 fn principal(request: &Request<'_>, document: &Document, secrets: &Secrets) -> Option<Principal> {
     document.principal.iter().find_map(|source| {
-        let (kind, name) = match source {
-            PrincipalSource::Authorization => (PrincipalKind::Authorization, "authorization"),
-            PrincipalSource::Header(name) => (PrincipalKind::Header, name.as_str()),
-        };
+        let (kind, name) = kind_and_name(source);
         let mut values = request
             .pairs
             .filter(|(each, _)| *each == name.as_bytes())

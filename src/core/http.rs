@@ -73,6 +73,19 @@ pub fn write_pairs<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone
     }
 }
 
+/// Writes `map` again without the headers that `leaves` names; none if there are none of them.
+#[must_use]
+pub fn without(map: &[u8], leaves: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    let pairs = Pairs::new(map);
+    if !pairs.into_iter().any(|(name, _)| leaves(name)) {
+        return None;
+    }
+    let kept: Vec<_> = pairs.filter(|(name, _)| !leaves(name)).collect();
+    let mut out = Vec::with_capacity(map.len());
+    write_pairs(kept.into_iter(), &mut out);
+    Some(out)
+}
+
 /// Counts bytes as the 32-bit numbers that the host speaks; a wasm memory holds no more.
 pub(crate) fn len_u32(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
@@ -116,6 +129,13 @@ mod tests {
         for len in 0..bytes.len() {
             assert!(Pairs::new(&bytes[..len]).count() < 2, "cut at {len}");
         }
+    }
+
+    #[test]
+    fn headers_are_left_out_by_name() {
+        let bytes = written(&[(b"a", b"1"), (b"b", b"2"), (b"a", b"3")]);
+        assert_eq!(without(&bytes, |name| name == b"a"), Some(written(&[(b"b", b"2")])));
+        assert_eq!(without(&bytes, |name| name == b"c"), None);
     }
 
     #[test]

@@ -30,6 +30,12 @@ impl Secrets {
     /// Bytes of all keys together.
     pub const BYTES: usize = 64;
 
+    /// Gives the key of redaction tokens for as long as replayd was never heard of.
+    #[must_use]
+    pub fn redaction_key(&self) -> [u8; 32] {
+        *blake3::keyed_hash(&self.long_body, b"reprise redaction").as_bytes()
+    }
+
     /// Reads the keys; none if `bytes` has another length.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
@@ -127,6 +133,41 @@ pub enum Namespace<'a> {
     },
     /// A name of the document's choice.
     Named(&'a [u8]),
+}
+
+/// The replay that a request belongs to: its keys never meet those of clients, or of a replay onto another boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayScope<'a> {
+    /// The replay's scope.
+    pub scope: &'a [u8],
+    /// The upstream's boot id.
+    pub boot: &'a [u8],
+}
+
+/// Names a signed request in the store, so that a copy of it is known.
+///
+/// Shape: SipHash-2-4-128 over `u8 version = 1 | u8 kind of name = 4 | lp(id) | u32le attempt`.
+#[must_use]
+pub fn signed_tag(id: &[u8], attempt: u32, secrets: &Secrets) -> Tag {
+    let mut hasher = SipHasher24::new_with_key(&secrets.identity);
+    hasher.write(&[1, 4]);
+    write_lp(&mut hasher, id);
+    hasher.write(&attempt.to_le_bytes());
+    Tag(hasher.finish128().as_bytes())
+}
+
+/// Names a replay's key in the store.
+///
+/// Shape: SipHash-2-4-128 over `u8 version = 1 | u8 kind of name = 3 | lp(scope) | lp(boot) | tag 16`, with the tag that a
+/// client's key would have.
+#[must_use]
+pub fn replay_tag(client: &Tag, replay: &ReplayScope<'_>, secrets: &Secrets) -> Tag {
+    let mut hasher = SipHasher24::new_with_key(&secrets.identity);
+    hasher.write(&[1, 3]);
+    write_lp(&mut hasher, replay.scope);
+    write_lp(&mut hasher, replay.boot);
+    hasher.write(&client.0);
+    Tag(hasher.finish128().as_bytes())
 }
 
 /// Names a key in the store: keys of two namespaces or two principals never share a name.
@@ -250,6 +291,26 @@ mod tests {
         assert_eq!(secrets.long_body[31], 63);
         assert_eq!(alloc::format!("{secrets:?}"), "Secrets(hidden)");
         assert_eq!(Secrets::read(&bytes[..63]), None);
+    }
+
+    #[test]
+    fn keys_of_a_replay_meet_neither_clients_nor_another_boot() {
+        let client = named("edge", "a.test", &caller("x"), "k");
+        let of = |scope: &str, boot: &str| {
+            let replay = ReplayScope {
+                scope: scope.as_bytes(),
+                boot: boot.as_bytes(),
+            };
+            replay_tag(&client, &replay, &SECRETS)
+        };
+        assert!(of("r", "1") != client && of("r", "1") != of("r", "2") && of("r", "1") != of("r1", ""));
+        assert_eq!(of("r", "1"), of("r", "1"));
+    }
+
+    #[test]
+    fn each_attempt_of_a_signed_request_has_a_name_of_its_own() {
+        assert_ne!(signed_tag(b"1/1", 1, &SECRETS), signed_tag(b"1/1", 2, &SECRETS));
+        assert_ne!(signed_tag(b"1/1", 1, &SECRETS), signed_tag(b"1/2", 1, &SECRETS));
     }
 
     #[test]

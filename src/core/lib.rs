@@ -14,6 +14,12 @@
 //! - **record**: the response kept for a key; a **tombstone** says that there was one, but it was not kept.
 //! - **answer**: a recorded response given to a duplicate.
 //! - **outcome**: what became of the first request: stored, released, unknown, or a tombstone.
+//! - **exchange**: one request and what became of it, as the proxy saw it.
+//! - **capture**: an exchange that is kept. It has two **halves**, request and response, and a **state**.
+//! - **stream**: the captures of one VM's life, numbered by **seq**; its name is its **epoch**, 16 random bytes.
+//! - **batch**: captures of one stream that travel together. **Ledger**: what became of every exchange that was seen.
+//! - **replay**: captures sent again, as one durable thing. **Step**: one request that it sends. **Target**: where to.
+//! - **restore**: a replay that brings a volatile system back. **Boot id**: what tells one life of it from the next.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(
@@ -27,6 +33,8 @@
 extern crate alloc;
 
 pub mod answer;
+pub mod boot;
+pub mod capture;
 pub mod claim;
 pub mod config;
 pub mod fingerprint;
@@ -36,4 +44,7 @@ pub mod id;
 pub mod key;
 pub mod outcome;
 pub mod problem;
+pub mod replay;
+pub mod signature;
 pub mod time;
+pub mod wire;

@@ -203,6 +203,7 @@ mod tests {
             on_incomplete: OnIncomplete::Release,
             answer_status: None,
             in_flight_status: 409,
+            capture: crate::config::CapturePolicy::off(),
         }
     }
 

@@ -49,6 +49,12 @@ pub enum Problem {
     Capacity,
     /// The route's configuration is wrong.
     Misconfigured,
+    /// The request may run only once its capture is on disk, and it is not.
+    CaptureUnavailable,
+    /// The upstream lost its state, and is being restored.
+    Restoring,
+    /// The request is a copy of one that replayd signed.
+    SignatureUsed,
 }
 
 /// A response that Reprise makes.
@@ -76,6 +82,9 @@ impl Problem {
             Self::StoreUnavailable => "store-unavailable",
             Self::Capacity => "capacity",
             Self::Misconfigured => "misconfigured",
+            Self::CaptureUnavailable => "capture-unavailable",
+            Self::Restoring => "restoring",
+            Self::SignatureUsed => "signature-used",
         }
     }
 
@@ -91,6 +100,9 @@ impl Problem {
             Self::StoreUnavailable => "The store of idempotency keys is unavailable",
             Self::Capacity => "The store of idempotency keys is full",
             Self::Misconfigured => "The idempotency settings of this route are wrong",
+            Self::CaptureUnavailable => "The request cannot be captured",
+            Self::Restoring => "The application is being restored",
+            Self::SignatureUsed => "The signature was used before",
         }
     }
 
@@ -121,6 +133,11 @@ impl Problem {
                 "This request did not run; an earlier one with this key may have. The proxy's log has the reason."
                     .into()
             }
+            Self::CaptureUnavailable => {
+                "This route runs a request only once it is on disk. It did not run. Retry later.".into()
+            }
+            Self::Restoring => "It restarted without its state. This request did not run. Retry later.".into(),
+            Self::SignatureUsed => "A signed request goes through once. This one did not run.".into(),
         }
     }
 
@@ -128,9 +145,13 @@ impl Problem {
         match self {
             Self::KeyMissing { .. } | Self::KeyMalformed { .. } | Self::NotProtectable => 400,
             Self::InFlight { status, .. } => *status,
-            Self::OutcomeUnknown | Self::ResponseNotRetained { .. } => 409,
+            Self::OutcomeUnknown | Self::ResponseNotRetained { .. } | Self::SignatureUsed => 409,
             Self::KeyReused => 422,
-            Self::StoreUnavailable | Self::Capacity | Self::Misconfigured => 503,
+            Self::StoreUnavailable
+            | Self::Capacity
+            | Self::Misconfigured
+            | Self::CaptureUnavailable
+            | Self::Restoring => 503,
         }
     }
 
@@ -138,13 +159,14 @@ impl Problem {
     const fn retry_after_s(&self) -> Option<u8> {
         match self {
             Self::InFlight { retry_after_s, .. } => Some(*retry_after_s),
-            Self::StoreUnavailable | Self::Capacity => Some(1),
+            Self::StoreUnavailable | Self::Capacity | Self::CaptureUnavailable | Self::Restoring => Some(1),
             Self::KeyMissing { .. }
             | Self::KeyMalformed { .. }
             | Self::NotProtectable
             | Self::OutcomeUnknown
             | Self::ResponseNotRetained { .. }
             | Self::KeyReused
+            | Self::SignatureUsed
             | Self::Misconfigured => None,
         }
     }
@@ -276,6 +298,9 @@ mod tests {
         check(&Problem::StoreUnavailable, 503, "store-unavailable", Some("1"));
         check(&Problem::Capacity, 503, "capacity", Some("1"));
         check(&Problem::Misconfigured, 503, "misconfigured", None);
+        check(&Problem::CaptureUnavailable, 503, "capture-unavailable", Some("1"));
+        check(&Problem::Restoring, 503, "restoring", Some("1"));
+        check(&Problem::SignatureUsed, 409, "signature-used", None);
     }
 
     #[test]

@@ -8,8 +8,9 @@ use reprise_core::claim::bucket::Bucket;
 use reprise_core::claim::geometry::Name;
 use reprise_core::claim::record::Record;
 use reprise_core::claim::{Age, Arrival, Effect, End, Event, Fence, State, Way};
-use reprise_core::config::{Policy, StoreLimits};
+use reprise_core::config::{OnUnknown, Policy, StoreLimits};
 use reprise_core::gate::Keyed;
+use reprise_core::id::Tag;
 use reprise_core::time::MonoMillis;
 
 /// Where a claim stands.
@@ -132,6 +133,56 @@ pub fn arrive(
             evicts,
             keyed.principal_row,
         ));
+    }
+    Err(StoreFailure)
+}
+
+/// Takes a name that is taken once, until `expiry`; tells whether nobody had it before.
+///
+/// Atomic: of several, on any worker, one has it.
+///
+/// # Errors
+/// [`StoreFailure`] if the store does not answer, or has no place; nobody has it then.
+pub fn take_once(
+    host: &impl Host,
+    vm: &mut Vm,
+    tag: &Tag,
+    expiry: MonoMillis,
+    moment: &Moment<'_>,
+) -> Result<bool, StoreFailure> {
+    let Moment { now, limits } = *moment;
+    let n = tag.bucket(vm.store.as_ref().ok_or(StoreFailure)?.geometry.buckets);
+    let mut names = Name::default();
+    let by = vm.lease.fence(host, now, limits.lease)?.ok_or(StoreFailure)?;
+    let arrival = Arrival {
+        tag: *tag,
+        by,
+        principal_row: 0,
+        head: 0,
+        on_unknown: OnUnknown::Hold,
+        unknown_until: expiry,
+    };
+    for _ in 0..TRIES_MAX {
+        let (mut bucket, number) = bucket(host, names.bucket(n))?;
+        let found = bucket.find(tag);
+        if found.is_some_and(|(_, way)| way.age(now) != Age::Over) {
+            return Ok(false);
+        }
+        let at = match found {
+            Some((at, _)) => at,
+            None => bucket.place(now, limits.on_full).ok_or(StoreFailure)?.at,
+        };
+        let arrive = Event::Arrive {
+            arrival,
+            holder_lives: false,
+            over: true,
+        };
+        let end = End::Tombstone;
+        let (taken, _) = Way::FREE.step(arrive).0.step(Event::Finish { by, end, expiry });
+        bucket.put(at, &taken);
+        if host.replace_shared(names.bucket(n), bucket.bytes(), number)? {
+            return Ok(true);
+        }
     }
     Err(StoreFailure)
 }

@@ -1,11 +1,14 @@
 //! A host in memory: many workers over one world of shared data, and a clock that the test moves.
 
-use crate::host::{Host, HostError, Level, Meter, MetricKind, Shared, SharedData, Side, Stream};
+use crate::host::{Call, Calls, Host, HostError, Level, Meter, MetricKind, Shared, SharedData, Side, Stream};
 use crate::http::{Exchange, Flow};
+use crate::publisher;
 use crate::root::{self, Root};
 use crate::vm::Vm;
+use prost::Message as _;
 use reprise_core::http::{Pairs, write_pairs};
 use reprise_core::time::{Millis, MonoMillis};
+use reprise_core::wire::{Ack, BatchHead, Capture, Frames, Range};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -21,7 +24,8 @@ pub(crate) struct World {
     next: Cell<u32>,
     drawn: Cell<u64>,
     pub(crate) lines: RefCell<Vec<String>>,
-    pub(crate) counters: RefCell<BTreeMap<String, u64>>,
+    /// Metrics by name and value; a metric's id is its place, from 1.
+    pub(crate) metrics: RefCell<Vec<(String, u64)>>,
 }
 
 impl World {
@@ -29,6 +33,15 @@ impl World {
         let world = Self::default();
         world.now.set(1_000_000);
         Rc::new(world)
+    }
+
+    /// Shows a metric; 0 if nobody named it.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = self.metrics.borrow();
+        metrics
+            .iter()
+            .find(|(each, _)| each == name)
+            .map_or(0, |(_, value)| *value)
     }
 
     pub(crate) fn pass(&self, millis: u64) {
@@ -79,6 +92,16 @@ pub(crate) struct FakeHost {
     pub(crate) replies: RefCell<Vec<Reply>>,
     pub(crate) properties: RefCell<BTreeMap<String, Vec<u8>>>,
     pub(crate) removed: RefCell<Vec<String>>,
+    pub(crate) trailers: RefCell<Vec<u8>>,
+    /// Calls that were made: path and body; a call's token is its place, from 1.
+    pub(crate) calls: RefCell<Vec<(String, Vec<u8>)>>,
+    /// The status and body of the call that is answered.
+    pub(crate) answer: RefCell<(u16, Vec<u8>)>,
+    pub(crate) resumed: RefCell<Vec<(u32, Side)>>,
+    pub(crate) entered: Cell<u32>,
+    pub(crate) woken: Cell<bool>,
+    /// Whether no call can be made: there is no such cluster.
+    pub(crate) refuses_calls: Cell<bool>,
 }
 
 impl SharedData for FakeHost {
@@ -126,10 +149,14 @@ impl Stream for FakeHost {
         })
     }
 
-    fn request_header(&self, name: &'static str) -> Result<Option<Vec<u8>>, HostError> {
-        Ok(Pairs::new(&self.request.borrow())
+    fn header(&self, side: Side, name: &'static str) -> Result<Option<Vec<u8>>, HostError> {
+        Ok(Pairs::new(&self.headers(side)?)
             .first(name.as_bytes())
             .map(<[u8]>::to_vec))
+    }
+
+    fn trailers(&self, _side: Side) -> Result<Vec<u8>, HostError> {
+        Ok(self.trailers.borrow().clone())
     }
 
     fn remove_header(&self, _side: Side, name: &[u8]) -> Result<(), HostError> {
@@ -177,23 +204,74 @@ impl Stream for FakeHost {
         Ok(self.properties.borrow().get(&path.join(".")).cloned())
     }
 
-    fn enter(&self, _id: u32) -> Result<(), HostError> {
+    fn resume(&self, side: Side) -> Result<(), HostError> {
+        self.resumed.borrow_mut().push((self.entered.get(), side));
         Ok(())
+    }
+
+    fn enter(&self, id: u32) -> Result<(), HostError> {
+        self.entered.set(id);
+        Ok(())
+    }
+}
+
+impl Calls for FakeHost {
+    fn call(&self, call: &Call<'_>) -> Result<u32, HostError> {
+        self.world.up("http_call")?;
+        if self.refuses_calls.get() {
+            return Err(HostError {
+                call: "http_call",
+                status: 2,
+            });
+        }
+        let mut calls = self.calls.borrow_mut();
+        calls.push((call.path.to_owned(), call.body.to_vec()));
+        Ok(u32::try_from(calls.len()).unwrap())
+    }
+
+    fn call_header(&self, name: &'static str) -> Result<Option<Vec<u8>>, HostError> {
+        let answer = self.answer.borrow();
+        Ok(Some(match name {
+            ":status" => answer.0.to_string().into_bytes(),
+            _ => b"tag".to_vec(),
+        }))
+    }
+
+    fn call_body(&self, _len: usize) -> Result<Vec<u8>, HostError> {
+        Ok(self.answer.borrow().1.clone())
+    }
+
+    fn queue(&self, _name: &str) -> Result<u32, HostError> {
+        Ok(1)
+    }
+
+    fn wake(&self, _queue: u32) -> Result<(), HostError> {
+        self.woken.set(true);
+        Ok(())
+    }
+
+    fn woken(&self, _queue: u32) -> Result<bool, HostError> {
+        Ok(self.woken.take())
     }
 }
 
 impl Meter for FakeHost {
     fn metric(&self, _kind: MetricKind, name: &str) -> Result<u32, HostError> {
-        let mut counters = self.world.counters.borrow_mut();
-        counters.entry(name.to_owned()).or_default();
-        Ok(u32::try_from(counters.len()).unwrap())
+        let mut metrics = self.world.metrics.borrow_mut();
+        let at = metrics.iter().position(|(each, _)| each == name).unwrap_or_else(|| {
+            metrics.push((name.to_owned(), 0));
+            metrics.len() - 1
+        });
+        Ok(u32::try_from(at + 1).unwrap())
     }
 
-    fn add(&self, _metric: u32, _count: u64) -> Result<(), HostError> {
+    fn add(&self, metric: u32, count: u64) -> Result<(), HostError> {
+        self.world.metrics.borrow_mut()[metric as usize - 1].1 += count;
         Ok(())
     }
 
-    fn record(&self, _metric: u32, _value: u64) -> Result<(), HostError> {
+    fn record(&self, metric: u32, value: u64) -> Result<(), HostError> {
+        self.world.metrics.borrow_mut()[metric as usize - 1].1 = value;
         Ok(())
     }
 
@@ -213,6 +291,10 @@ impl Host for FakeHost {
 
     fn wall_seconds(&self) -> u64 {
         1_700_000_000
+    }
+
+    fn wall_millis(&self) -> u64 {
+        1_700_000_000_000 + self.world.now.get()
     }
 
     fn random(&self) -> Result<[u8; 64], HostError> {
@@ -247,6 +329,13 @@ impl Worker {
             replies: RefCell::default(),
             properties: RefCell::default(),
             removed: RefCell::default(),
+            trailers: RefCell::default(),
+            calls: RefCell::default(),
+            answer: RefCell::default(),
+            resumed: RefCell::default(),
+            entered: Cell::default(),
+            woken: Cell::default(),
+            refuses_calls: Cell::default(),
         };
         let mut vm = Vm::default();
         let root = root::configure(&host, &mut vm, document.as_bytes()).unwrap().unwrap();
@@ -311,12 +400,47 @@ impl Worker {
     /// As [`Worker::answer`], with these headers.
     pub(crate) fn answer_with(&mut self, exchange: &mut Exchange, headers: &[(&str, &str)], body: &str) {
         *self.host.response.borrow_mut() = map(headers);
+        self.respond_with(exchange, headers, body);
+        exchange.log(&self.host, &mut self.vm);
+    }
+
+    /// As [`Worker::answer_with`], but the exchange goes on; tells whether its end passes.
+    pub(crate) fn respond_with(&mut self, exchange: &mut Exchange, headers: &[(&str, &str)], body: &str) -> Flow {
+        *self.host.response.borrow_mut() = map(headers);
         exchange.response_headers(&self.host, &mut self.vm, false);
         *self.host.buffer.borrow_mut() = body.as_bytes().to_vec();
         exchange.response_body(&self.host, &mut self.vm, body.len(), false);
         self.host.buffer.borrow_mut().clear();
-        exchange.response_body(&self.host, &mut self.vm, 0, true);
-        exchange.log(&self.host, &mut self.vm);
+        exchange.response_body(&self.host, &mut self.vm, 0, true)
+    }
+
+    /// Has replayd answer the call `token`; status 0 = the call fails.
+    pub(crate) fn hear(&mut self, token: u32, status: u16, body: &[u8]) {
+        *self.host.answer.borrow_mut() = (status, body.to_vec());
+        publisher::answered(&self.host, &mut self.vm, token, (usize::from(status), body.len()), 1);
+    }
+
+    /// Shows the batch of the call `token`: its path, its head, its captures.
+    pub(crate) fn sent(&self, token: u32) -> (String, BatchHead, Vec<Capture>) {
+        let (path, body) = self.host.calls.borrow()[token as usize - 1].clone();
+        let mut frames = Frames::new(&body);
+        let head = frames.next_message().unwrap().unwrap();
+        let captures = std::iter::from_fn(|| frames.next_message().unwrap()).collect();
+        (path, head, captures)
+    }
+
+    /// Has replayd acknowledge all captures of the call `token`.
+    pub(crate) fn acknowledge(&mut self, token: u32) {
+        let captures = self.sent(token).2;
+        let ranges = captures.iter().map(|capture| Range {
+            first: capture.seq,
+            last: capture.seq,
+        });
+        let ack = Ack {
+            ranges: ranges.collect(),
+            policy_tag: String::new(),
+        };
+        self.hear(token, 200, &ack.encode_to_vec());
     }
 
     /// Lets the clock go on by `millis` and the tick run.

@@ -1,18 +1,21 @@
 //! One exchange: what each of its callbacks does. The first request is in [`crate::owner`], its repeats in
 //! [`crate::duplicate`].
 
-use crate::asked::{Asked, Piece};
-use crate::claims::{self, Meeting, Moment, StoreFailure};
+mod admission;
+mod holds;
+
+use self::holds::Holds;
+use crate::asked::Piece;
+use crate::boots;
+use crate::captures::{self, strip};
 use crate::duplicate::Duplicate;
 use crate::host::{Host, Side};
-use crate::metadata::BadMetadata;
-use crate::metrics::Count;
 use crate::owner::Owner;
 use crate::reply::{Mend, respond};
 use crate::root::Root;
+use crate::signed::Unproven;
+use crate::tape::Tape;
 use crate::vm::Vm;
-use reprise_core::config::{Mode, Policy};
-use reprise_core::gate::{Gate, Request, gate, is_safe};
 use reprise_core::http::Pairs;
 use reprise_core::problem::Problem;
 use std::rc::Rc;
@@ -32,6 +35,11 @@ pub struct Exchange {
     root: Option<Rc<Root>>,
     id: u32,
     stage: Stage,
+    tape: Option<Box<Tape>>,
+    holds: Option<Box<Holds>>,
+    /// The numbers of the captures that its halves wait for.
+    begun: Option<u64>,
+    ended: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -40,6 +48,8 @@ enum Stage {
     Passing,
     /// It could have carried a key: what the upstream says to us alone is taken off.
     Unkeyed,
+    /// It is signed, and held until its body proves to be what was signed.
+    Unproven(Box<Unproven>),
     Owner(Box<Owner>),
     Duplicate(Box<Duplicate>),
     /// It has our answer, which is mended when it passes by.
@@ -54,143 +64,37 @@ impl Exchange {
             root,
             id,
             stage: Stage::Passing,
+            tape: None,
+            holds: None,
+            begun: None,
+            ended: None,
         }
-    }
-
-    /// Decides about a request by its head.
-    pub fn request_headers(&mut self, host: &impl Host, vm: &mut Vm, ended: bool) -> Flow {
-        let Some(root) = self.root.clone() else {
-            return Flow::Continue;
-        };
-        vm.has_streams = true;
-        if ended && is_safe_by_method(host) {
-            return Flow::Continue;
-        }
-        let Ok(map) = host.headers(Side::Request) else {
-            vm.metrics.count(Count::StoreError);
-            return self.refuse(host, &root, &Problem::StoreUnavailable);
-        };
-        let request = Request::read(&map);
-        if request.is_safe() {
-            return Flow::Continue;
-        }
-        let found = root.policy(host, &request);
-        if found.is_err() {
-            vm.metrics.count(Count::BadMetadata);
-        }
-        let bad_metadata = found.is_err();
-        let policy = found.unwrap_or_else(|(BadMetadata, policy)| policy);
-        let Some(secrets) = vm.store.as_ref().map(|store| store.secrets.clone()) else {
-            vm.metrics.count(Count::StoreError);
-            return self.refuse(host, &root, &Problem::StoreUnavailable);
-        };
-        let gate = gate(&request, &policy, &root.document, &secrets);
-        if bad_metadata && is_protected(&policy, &gate) {
-            vm.metrics.count(Count::Misconfigured);
-            return self.refuse(host, &root, &Problem::Misconfigured);
-        }
-        match gate {
-            Gate::Pass => Flow::Continue,
-            Gate::PassUnkeyed => {
-                self.stage = Stage::Unkeyed;
-                Flow::Continue
-            }
-            Gate::Refuse(problem) => {
-                vm.metrics.count(refusal(&problem));
-                self.refuse(host, &root, &problem)
-            }
-            Gate::Claim(keyed) => self.claim(
-                host,
-                vm,
-                &Asked {
-                    request,
-                    keyed,
-                    policy,
-                    ended,
-                },
-            ),
-        }
-    }
-
-    fn claim(&mut self, host: &impl Host, vm: &mut Vm, asked: &Asked<'_>) -> Flow {
-        let Some(root) = self.root.clone() else {
-            return Flow::Continue;
-        };
-        let Asked {
-            request,
-            keyed,
-            policy,
-            ended,
-        } = asked;
-        if keyed.anonymous {
-            vm.metrics.count(Count::Anonymous);
-        }
-        let began = vm.metrics.is_timed().then(|| host.micros());
-        let now = host.now();
-        match claims::arrive(
-            host,
-            vm,
-            keyed,
-            policy,
-            &Moment {
-                now,
-                limits: &root.document.store,
-            },
-        ) {
-            Ok(Meeting::Owner(place)) => {
-                for name in request.forbidden() {
-                    // A header that stays costs a retry that is counted, not a second run that is not.
-                    let _stays = host.remove_header(Side::Request, &name);
-                }
-                if let Some(began) = began {
-                    vm.metrics.added(host.micros().saturating_sub(began));
-                }
-                self.stage = Stage::Owner(Box::new(Owner::new(place, asked)));
-                Flow::Continue
-            }
-            Ok(Meeting::Duplicate(place, effect)) => {
-                let duplicate = Duplicate::new(place, effect, *keyed, Rc::clone(policy), (now, began.is_some()));
-                self.hold(host, vm, duplicate, *ended)
-            }
-            Ok(Meeting::Full) => {
-                vm.metrics.count(Count::Capacity);
-                self.refuse(host, &root, &Problem::Capacity)
-            }
-            Err(StoreFailure) => {
-                vm.metrics.count(Count::StoreError);
-                self.refuse(host, &root, &Problem::StoreUnavailable)
-            }
-        }
-    }
-
-    fn hold(&mut self, host: &impl Host, vm: &mut Vm, duplicate: Duplicate, ended: bool) -> Flow {
-        let Some(root) = &self.root else {
-            return Flow::Pause;
-        };
-        if !ended && vm.held_bytes >= root.document.store.buffered_bytes_max {
-            vm.metrics.count(Count::Conflict);
-            let root = Rc::clone(root);
-            return self.refuse(host, &root, &duplicate.in_flight_problem());
-        }
-        if ended {
-            self.stage = Stage::Replied(duplicate.settle(host, vm, root));
-        } else {
-            vm.parked.insert(self.id, duplicate.parked(root));
-            self.stage = Stage::Duplicate(Box::new(duplicate));
-        }
-        Flow::Pause
     }
 
     /// Takes in a piece of the request's body; `len` bytes are in the host's buffer.
     pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) -> Flow {
+        if let Some(flow) = self.prove(host, vm, len, ended) {
+            return flow;
+        }
+        let before = self.buffered(Side::Request).min(len);
+        let piece = Piece {
+            len: len - before,
+            ended,
+        };
+        let is_owner = matches!(self.stage, Stage::Owner(_));
+        let is_taped = self.tape.as_ref().is_some_and(|tape| tape.wants(Side::Request));
+        let bytes = ((is_owner || is_taped) && piece.len > 0)
+            .then(|| host.body(Side::Request, before, piece.len).ok())
+            .flatten();
+        let bytes = self.keep(vm, (Side::Request, piece), bytes, is_owner);
         match &mut self.stage {
-            Stage::Passing | Stage::Unkeyed => Flow::Continue,
+            Stage::Passing | Stage::Unkeyed => self.hold_request(host, vm, len, ended),
             Stage::Owner(owner) => {
-                owner.request_body(host, vm, Piece { len, ended });
+                owner.request_body(vm, bytes, piece);
                 if ended {
                     self.complete(host, vm);
                 }
-                Flow::Continue
+                self.hold_request(host, vm, len, ended)
             }
             Stage::Duplicate(duplicate) => {
                 duplicate.request_body(host, vm, len);
@@ -199,12 +103,35 @@ impl Exchange {
                 }
                 Flow::Pause
             }
-            Stage::Replied(_) => Flow::Pause,
+            Stage::Replied(_) | Stage::Unproven(_) => Flow::Pause,
         }
+    }
+
+    /// Keeps a piece of a body on the tape, if there is one; gives back what the owner needs.
+    fn keep(
+        &mut self,
+        vm: &mut Vm,
+        (side, piece): (Side, Piece),
+        bytes: Option<Vec<u8>>,
+        is_owner: bool,
+    ) -> Option<Vec<u8>> {
+        let (Some(tape), Some(root)) = (&mut self.tape, &self.root) else {
+            return bytes;
+        };
+        let (kept, given) = if is_owner {
+            (bytes.clone(), bytes)
+        } else {
+            (bytes, None)
+        };
+        tape.body(vm, side, piece, (kept, root.document.store.buffered_bytes_max));
+        given
     }
 
     /// Takes note of the request's trailers: its body has ended.
     pub fn request_trailers(&mut self, host: &impl Host, vm: &mut Vm) -> Flow {
+        if let Some(tape) = &mut self.tape {
+            tape.trailers(vm, host, Side::Request);
+        }
         self.request_body(host, vm, 0, true)
     }
 
@@ -219,36 +146,91 @@ impl Exchange {
 
     /// Takes note of a response's head.
     pub fn response_headers(&mut self, host: &impl Host, vm: &mut Vm, ended: bool) -> Flow {
+        self.take_back(host, vm);
+        let is_read = self.tape.is_some() || matches!(self.stage, Stage::Owner(_) | Stage::Unkeyed);
+        let map = is_read.then(|| host.headers(Side::Response).ok()).flatten();
+        self.see_boot(host, vm, map.as_deref());
+        if let Some(map) = &map {
+            strip(host, map);
+            if let Some(tape) = &mut self.tape {
+                tape.response_headers(map, ended);
+                tape.prove(host);
+                tape.count(vm);
+            }
+        }
         match (&mut self.stage, &self.root) {
             (Stage::Owner(owner), Some(root)) => {
-                owner.response_headers(host, vm, &root.document.store, ended);
+                owner.response_headers(host, vm, &root.document.store, (map, ended));
                 self.complete(host, vm);
             }
-            (Stage::Unkeyed, _) => strip(host),
             (Stage::Replied(mend), _) => mend.apply(host),
-            (Stage::Owner(_) | Stage::Passing | Stage::Duplicate(_), _) => {}
+            (Stage::Owner(_) | Stage::Passing | Stage::Unkeyed | Stage::Duplicate(_) | Stage::Unproven(_), _) => {}
         }
-        Flow::Continue
+        if ended {
+            self.hold_response(host, vm, 0)
+        } else {
+            Flow::Continue
+        }
+    }
+
+    /// Takes note of the boot id in a response, which nobody else gets to see.
+    fn see_boot(&self, host: &impl Host, vm: &mut Vm, map: Option<&[u8]>) {
+        let gated = self.root.as_ref().is_some_and(|root| root.document.boot_gate);
+        if matches!(self.stage, Stage::Replied(_)) {
+            return;
+        }
+        match map {
+            Some(map) => {
+                if let Some(boot_id) = Pairs::new(map).first(boots::HEADER.as_bytes()) {
+                    boots::see(host, vm, boot_id, gated);
+                }
+            }
+            // Nothing else is of interest there: one header is asked for.
+            None if gated => {
+                if let Ok(Some(boot_id)) = host.header(Side::Response, boots::HEADER) {
+                    boots::see(host, vm, &boot_id, gated);
+                    let _stays = host.remove_header(Side::Response, boots::HEADER.as_bytes());
+                }
+            }
+            None => {}
+        }
     }
 
     /// Takes in a piece of the response's body.
     pub fn response_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) -> Flow {
-        if let (Stage::Owner(owner), Some(root)) = (&mut self.stage, &self.root) {
-            owner.response_body(host, vm, &root.document.store, Piece { len, ended });
+        let before = self.buffered(Side::Response).min(len);
+        let piece = Piece {
+            len: len - before,
+            ended,
+        };
+        let is_owned = match (&self.stage, &self.root) {
+            (Stage::Owner(owner), Some(root)) => owner.wants(vm, &root.document.store, piece.len),
+            _ => false,
+        };
+        let is_taped = self.tape.as_ref().is_some_and(|tape| tape.wants(Side::Response));
+        let bytes = ((is_owned || is_taped) && piece.len > 0)
+            .then(|| host.body(Side::Response, before, piece.len).ok())
+            .flatten();
+        let bytes = self.keep(vm, (Side::Response, piece), bytes, is_owned);
+        if let Stage::Owner(owner) = &mut self.stage {
+            owner.response_body(vm, bytes, piece);
             if ended {
                 self.complete(host, vm);
             }
         }
-        Flow::Continue
+        self.hold_response(host, vm, len)
     }
 
     /// Takes note of the response's trailers: they end it, and are not kept.
     pub fn response_trailers(&mut self, host: &impl Host, vm: &mut Vm) -> Flow {
+        if let Some(tape) = &mut self.tape {
+            tape.trailers(vm, host, Side::Response);
+        }
         if let Stage::Owner(owner) = &mut self.stage {
             owner.response_trailers(vm);
             self.complete(host, vm);
         }
-        Flow::Continue
+        self.hold_response(host, vm, 0)
     }
 
     /// Completes the claim once both halves have ended.
@@ -263,47 +245,25 @@ impl Exchange {
 
     /// Ends the exchange, however it ended: a claim that is not complete is judged by what was seen.
     pub fn log(&mut self, host: &impl Host, vm: &mut Vm) {
+        self.take_back(host, vm);
+        self.forget_waiting(vm);
+        if let Some(tape) = self.tape.take() {
+            captures::finish(host, vm, *tape);
+        }
+        let is_held = self.is_request_held();
         match (std::mem::replace(&mut self.stage, Stage::Passing), &self.root) {
+            (Stage::Owner(mut owner), Some(root)) if is_held => owner.release(host, vm, &root.document.store),
             (Stage::Owner(mut owner), Some(root)) => owner.complete(host, vm, &root.document.store),
             (Stage::Duplicate(mut duplicate), _) => {
                 vm.parked.remove(&self.id);
                 duplicate.give_back(vm);
             }
-            (Stage::Owner(_) | Stage::Passing | Stage::Unkeyed | Stage::Replied(_), _) => {}
+            (Stage::Owner(_) | Stage::Passing | Stage::Unkeyed | Stage::Replied(_) | Stage::Unproven(_), _) => {}
         }
     }
 
     fn refuse(&mut self, host: &impl Host, root: &Root, problem: &Problem) -> Flow {
         self.stage = Stage::Replied(respond(host, root, problem));
         Flow::Pause
-    }
-}
-
-/// Tells whether a request would be protected, as far as is known where its route's metadata do not parse.
-fn is_protected(policy: &Policy, gate: &Gate) -> bool {
-    matches!(gate, Gate::Claim(_) | Gate::Refuse(_)) || policy.mode == Mode::Required
-}
-
-/// Tells whether a request that ended with its head is safe, by its method alone: most requests end here.
-///
-/// What asks for another protocol never ends with its head, and what has a body is seldom safe: those show all headers.
-fn is_safe_by_method(host: &impl Host) -> bool {
-    matches!(host.request_header(":method"), Ok(Some(method)) if is_safe(&method))
-}
-
-/// Takes off what the upstream says to Reprise alone.
-fn strip(host: &impl Host) {
-    let Ok(map) = host.headers(Side::Response) else {
-        return;
-    };
-    for (name, _) in Pairs::new(&map).filter(|(name, _)| name.starts_with(b"reprise-")) {
-        let _stays = host.remove_header(Side::Response, name);
-    }
-}
-
-const fn refusal(problem: &Problem) -> Count {
-    match problem {
-        Problem::KeyMissing { .. } => Count::Missing,
-        _ => Count::Malformed,
     }
 }

@@ -3,19 +3,27 @@
 //! Everything above [`host`] runs natively too, against a host in memory.
 
 pub mod asked;
+pub mod boots;
+pub mod captures;
 pub mod claims;
 pub mod duplicate;
 pub mod host;
 pub mod http;
+pub mod journal;
 pub mod metadata;
 pub mod metrics;
 pub mod owner;
+pub mod policy;
+pub mod publisher;
 pub mod reply;
 pub mod root;
+pub mod signed;
 pub mod slots;
 pub mod store;
 pub mod structs;
 pub mod sweeper;
+pub mod tally;
+pub mod tape;
 pub mod vm;
 
 #[cfg(target_arch = "wasm32")]

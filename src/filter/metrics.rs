@@ -3,6 +3,7 @@
 //! Counts are made in the VM and handed to the host on the tick: a host call costs more than the count is worth.
 
 use crate::host::{HostError, Meter, MetricKind};
+use reprise_core::capture::ledger::{Ledger, Reason};
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident = $metric:literal,)+) => {
@@ -60,6 +61,18 @@ counters! {
     RetriedAttempts = "reprise_retried_attempts_total",
     /// A request on a route whose metadata do not parse.
     BadMetadata = "reprise_bad_metadata_total",
+    /// A request or response that went on before its capture was on disk, although its route waits for that.
+    CaptureLate = "reprise_capture_late_total",
+    /// A request that was refused because its capture could not be put on disk.
+    CaptureUnavailable = "reprise_requests_outcome=.=capture_unavailable;.;_total",
+    /// A request that was refused because its upstream is being restored.
+    Restoring = "reprise_requests_outcome=.=restoring;.;_total",
+    /// A request that replayd signed, and that went through.
+    SignatureTaken = "reprise_signatures_outcome=.=taken;.;_total",
+    /// A copy of a request that replayd signed: it was refused.
+    SignatureUsed = "reprise_signatures_outcome=.=used;.;_total",
+    /// A request with a signature that does not count: it is a client's.
+    SignatureInvalid = "reprise_signatures_outcome=.=invalid;.;_total",
 }
 
 const COUNTERS: usize = NAMES.len();
@@ -69,9 +82,60 @@ const COUNTERS: usize = NAMES.len();
 pub struct Gauges {
     /// When the store was made, in seconds since 1970.
     pub store_started: u64,
+    /// Whether this worker has replayd's policy.
+    pub has_policy: bool,
     /// Ways that hold a key, ways that hold none, bytes of all records; none before the first pass of the sweep.
     pub counted: Option<[u64; 3]>,
 }
+
+/// The exchanges of all workers, as captures' metrics show them: before and now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// What was shown before.
+    pub before: Ledger,
+    /// What is to be shown.
+    pub now: Ledger,
+    /// Captures that wait or travel.
+    pub queue_depth: u64,
+    /// Their bytes.
+    pub queue_bytes: u64,
+    /// How long the oldest waits.
+    pub queue_age_ms: u64,
+}
+
+/// How a counter is read off a ledger.
+type Reading = fn(&Ledger) -> u64;
+
+/// Counters of captures; `seen` is the sum of all others and of what is pending.
+const CAPTURE_COUNTERS: [(&str, Reading); 9] = [
+    ("reprise_capture_seen_total", Ledger::seen),
+    ("reprise_capture_outcome=.=stored;.;_total", Ledger::stored),
+    ("reprise_capture_outcome=.=filtered;.;_total", Ledger::filtered),
+    ("reprise_capture_outcome=.=sampled_out;.;_total", Ledger::sampled_out),
+    ("reprise_capture_outcome=.=dropped_queue_full;.;_total", |ledger| {
+        ledger.dropped(Reason::QueueFull)
+    }),
+    ("reprise_capture_outcome=.=dropped_too_large;.;_total", |ledger| {
+        ledger.dropped(Reason::TooLarge)
+    }),
+    ("reprise_capture_outcome=.=dropped_memory;.;_total", |ledger| {
+        ledger.dropped(Reason::Memory)
+    }),
+    ("reprise_capture_outcome=.=dropped_replayd_down;.;_total", |ledger| {
+        ledger.dropped(Reason::ReplaydDown)
+    }),
+    ("reprise_capture_outcome=.=dropped_vm_restart;.;_total", |ledger| {
+        ledger.dropped(Reason::VmRestart)
+    }),
+];
+
+/// Gauges of captures: pending, and what waits of them.
+const CAPTURE_GAUGES: [&str; 4] = [
+    "reprise_capture_pending",
+    "reprise_capture_queue_depth",
+    "reprise_capture_queue_bytes",
+    "reprise_capture_queue_age_ms",
+];
 
 /// The counts of one VM, and what the host calls them.
 #[derive(Debug, Default)]
@@ -80,12 +144,14 @@ pub struct Metrics {
     added: Vec<u64>,
     keyed: u32,
     ids: Option<Ids>,
+    capture_ids: Option<([u32; 9], [u32; 4])>,
 }
 
 #[derive(Debug)]
 struct Ids {
     counters: Vec<u32>,
     store_started: u32,
+    has_policy: u32,
     gauges: [u32; 3],
     added: u32,
 }
@@ -140,6 +206,10 @@ impl Metrics {
         }
         if let Some(gauges) = gauges {
             meter.record(ids.store_started, gauges.store_started)?;
+            // Once one worker has it, all find it in shared data.
+            if gauges.has_policy {
+                meter.record(ids.has_policy, 1)?;
+            }
             for (id, value) in ids.gauges.iter().zip(gauges.counted.into_iter().flatten()) {
                 meter.record(*id, value)?;
             }
@@ -147,6 +217,44 @@ impl Metrics {
         self.ids = Some(ids);
         Ok(())
     }
+}
+
+impl Metrics {
+    /// Shows what became of the exchanges of all workers.
+    ///
+    /// # Errors
+    /// [`HostError`] if the host fails.
+    pub fn show(&mut self, meter: &impl Meter, shown: &Shown) -> Result<(), HostError> {
+        let (counters, gauges) = match self.capture_ids {
+            Some(ids) => ids,
+            None => capture_ids(meter)?,
+        };
+        self.capture_ids = Some((counters, gauges));
+        for (id, (_, count)) in counters.into_iter().zip(CAPTURE_COUNTERS) {
+            meter.add(id, count(&shown.now).saturating_sub(count(&shown.before)))?;
+        }
+        let values = [
+            shown.now.pending(),
+            shown.queue_depth,
+            shown.queue_bytes,
+            shown.queue_age_ms,
+        ];
+        for (id, value) in gauges.into_iter().zip(values) {
+            meter.record(id, value)?;
+        }
+        Ok(())
+    }
+}
+
+fn capture_ids(meter: &impl Meter) -> Result<([u32; 9], [u32; 4]), HostError> {
+    let (mut counters, mut gauges) = ([0; 9], [0; 4]);
+    for (id, (name, _)) in counters.iter_mut().zip(CAPTURE_COUNTERS) {
+        *id = meter.metric(MetricKind::Counter, name)?;
+    }
+    for (id, name) in gauges.iter_mut().zip(CAPTURE_GAUGES) {
+        *id = meter.metric(MetricKind::Gauge, name)?;
+    }
+    Ok((counters, gauges))
 }
 
 impl Ids {
@@ -162,10 +270,12 @@ impl Ids {
             gauge("reprise_record_bytes")?,
         ];
         let store_started = gauge("reprise_store_started")?;
+        let has_policy = gauge("reprise_has_policy")?;
         let added = meter.metric(MetricKind::Histogram, "reprise_added_microseconds")?;
         Ok(Self {
             counters,
             store_started,
+            has_policy,
             gauges,
             added,
         })

@@ -2,7 +2,7 @@
 
 use crate::asked::{Asked, Piece};
 use crate::claims::{self, Finish, Moment, Place};
-use crate::host::{Host, Side};
+use crate::host::Host;
 use crate::metrics::Count;
 use crate::vm::Vm;
 use reprise_core::answer;
@@ -61,13 +61,13 @@ impl Owner {
         }
     }
 
-    /// Hashes a piece of the request's body.
-    pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, Piece { len, ended }: Piece) {
+    /// Hashes a piece of the request's body; none if it could not be read.
+    pub fn request_body(&mut self, vm: &mut Vm, bytes: Option<Vec<u8>>, Piece { len, ended }: Piece) {
         if len > 0 {
             self.announced = self.announced.map(|rest| rest.saturating_sub(len as u64));
             self.ending.request_whole = self.announced == Some(0);
-            match (host.body(Side::Request, 0, len), &vm.store) {
-                (Ok(piece), Some(store)) => self.body.push(piece, &store.secrets),
+            match (bytes, &vm.store) {
+                (Some(piece), Some(store)) => self.body.push(piece, &store.secrets),
                 // Without its fingerprint a record could answer another request: it must not answer at all.
                 _ => self.body_is_whole = false,
             }
@@ -76,19 +76,21 @@ impl Owner {
         self.ending.request_ended |= ended;
     }
 
-    /// Reads what the response's head says, and takes off what is for Reprise alone.
-    pub fn response_headers(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits, ended: bool) {
-        let Ok(map) = host.headers(Side::Response) else {
+    /// Reads what the response's head says.
+    ///
+    /// `head` is the map, none if it could not be read, and whether the response ends with it.
+    pub fn response_headers(
+        &mut self,
+        host: &impl Host,
+        vm: &mut Vm,
+        limits: &StoreLimits,
+        (map, ended): (Option<Vec<u8>>, bool),
+    ) {
+        let Some(map) = map else {
             self.head_is_lost = true;
             return;
         };
         let seen = Seen::read(&map, limits);
-        for name in Pairs::new(&map)
-            .map(|(name, _)| name)
-            .filter(|name| name.starts_with(b"reprise-"))
-        {
-            let _stays = host.remove_header(Side::Response, name);
-        }
         if seen.attempts > 1 {
             vm.metrics.count(Count::RetriedAttempts);
         }
@@ -116,18 +118,24 @@ impl Owner {
         self.count(vm);
     }
 
-    /// Copies a piece of the response's body, as long as it can be kept.
-    pub fn response_body(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits, Piece { len, ended }: Piece) {
+    /// Tells whether the next `len` bytes of the response's body are to be copied.
+    #[must_use]
+    pub fn wants(&self, vm: &Vm, limits: &StoreLimits, len: usize) -> bool {
+        let fits = self.copy.len() + len <= limits.response_bytes_max as usize
+            && vm.held_bytes + len as u64 <= limits.buffered_bytes_max;
+        fits && self.is_wanted()
+    }
+
+    /// Copies a piece of the response's body, as long as it can be kept; none if it is not wanted or could not be read.
+    pub fn response_body(&mut self, vm: &mut Vm, bytes: Option<Vec<u8>>, Piece { len, ended }: Piece) {
         self.ending.response_ended |= ended;
         if len == 0 || !self.is_wanted() {
             return;
         }
-        let fits = self.copy.len() + len <= limits.response_bytes_max as usize
-            && vm.held_bytes + len as u64 <= limits.buffered_bytes_max;
-        match fits.then(|| host.body(Side::Response, 0, len)) {
-            Some(Ok(piece)) if self.copy.is_empty() => self.copy = piece,
-            Some(Ok(piece)) => self.copy.extend_from_slice(&piece),
-            Some(Err(_)) | None => self.keep_nothing(),
+        match bytes {
+            Some(piece) if self.copy.is_empty() => self.copy = piece,
+            Some(piece) => self.copy.extend_from_slice(&piece),
+            None => self.keep_nothing(),
         }
         self.count(vm);
     }
@@ -207,6 +215,23 @@ impl Owner {
         self.give_back(vm);
     }
 
+    /// Gives the claim back: the request was not forwarded.
+    ///
+    /// Again: is stale.
+    pub fn release(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits) {
+        let now = host.now();
+        let count = match claims::finish(host, vm, &self.place, &Finish::Release, &Moment { now, limits }) {
+            Ok(Effect::Keep) => Count::EndReleased,
+            Ok(_) => Count::EndStale,
+            Err(_) => {
+                claims::doubt(vm, &self.place, now.plus(self.policy.unknown_retain));
+                Count::EndStoreError
+            }
+        };
+        vm.metrics.count(count);
+        self.give_back(vm);
+    }
+
     /// Says what could be recorded of this exchange.
     fn recorded(&self, vm: &Vm, limits: &StoreLimits) -> Recorded {
         let bytes = (self.copy.len() + self.map.len()) as u64;
@@ -255,8 +280,7 @@ impl Owner {
     /// Counts the bytes that this exchange holds into the VM's sum.
     fn count(&mut self, vm: &mut Vm) {
         let held = (self.body.held_bytes() + self.map.len() + self.copy.capacity()) as u64;
-        vm.held_bytes = vm.held_bytes.saturating_sub(self.counted).saturating_add(held);
-        self.counted = held;
+        vm.hold(&mut self.counted, held);
     }
 
     fn give_back(&mut self, vm: &mut Vm) {

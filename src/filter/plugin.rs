@@ -2,6 +2,8 @@
 
 use crate::host::{Level, Meter as _, Proxy};
 use crate::http::{Exchange, Flow};
+use crate::journal;
+use crate::publisher;
 use crate::root::{self, Root};
 use crate::vm::Vm;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -28,7 +30,11 @@ struct Plugin {
     root: Option<Rc<Root>>,
 }
 
-impl Context for Plugin {}
+impl Context for Plugin {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_len: usize, _trailers: usize) {
+        let _in_use = with_vm(|vm| publisher::answered(&Proxy, vm, token, (headers, body_len), self.id));
+    }
+}
 
 impl RootContext for Plugin {
     fn on_configure(&mut self, _size: usize) -> bool {
@@ -53,6 +59,10 @@ impl RootContext for Plugin {
         if let Some(root) = &self.root {
             let _in_use = with_vm(|vm| root.tick(&Proxy, vm, self.id));
         }
+    }
+
+    fn on_queue_ready(&mut self, queue: u32) {
+        let _in_use = with_vm(|vm| journal::woken(&Proxy, vm, queue, self.id));
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {

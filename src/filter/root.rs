@@ -4,9 +4,12 @@ use crate::claims;
 use crate::host::{Host, Level};
 use crate::metadata::{BadMetadata, Metadata};
 use crate::metrics::{Count, Gauges};
+use crate::policy;
+use crate::publisher;
 use crate::store::{self, Store};
 use crate::structs;
 use crate::sweeper::{self, Walk};
+use crate::tally;
 use crate::vm::{Parked, Vm};
 use hashbrown::HashMap;
 use reprise_core::claim::usage::{Principals, Usage};
@@ -14,11 +17,13 @@ use reprise_core::config::{ConfigErrors, Document, Policy, Selection};
 use reprise_core::gate::Request;
 use reprise_core::problem::Problem;
 use reprise_core::time::{Millis, MonoMillis};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// The time between two ticks; shorter where a short lease asks for it.
 const TICK: Millis = Millis(200);
+/// The time between two ticks where captures wait to be sent.
+const TICK_FAST: Millis = Millis(10);
 /// How long a duplicate is held without hearing of its body.
 const SILENCE_MAX: Millis = Millis(5000);
 /// Policies kept ready; beyond it they are made anew, so that hostile routes cannot fill the memory.
@@ -29,6 +34,9 @@ const POLICIES_MAX: usize = 4096;
 pub struct Root {
     /// The document.
     pub document: Document,
+    /// Whether requests with a safe method are looked at.
+    pub captures_safe_methods: bool,
+    period: Cell<Millis>,
     unknown_retain: Millis,
     metadata: RefCell<Metadata>,
     policies: RefCell<HashMap<(Selection, u32), Rc<Policy>>>,
@@ -40,17 +48,27 @@ pub struct Root {
 /// What is wrong, for the proxy's log: every problem of the document with its path, or why the store cannot be used.
 pub fn configure(host: &impl Host, vm: &mut Vm, bytes: &[u8]) -> Result<Option<Rc<Root>>, String> {
     let Some(document) = document(bytes).map_err(|errors| errors.to_string())? else {
+        // Only the bootstrap's plugin has none, and that runs on the main thread.
+        vm.is_pinned = true;
         return Ok(None);
     };
     vm.baptise(host)
         .map_err(|error| format!("{} failed with status {}", error.call, error.status))?;
     let store = Store::open(host, document.store.keys_max).map_err(|error| error.to_string())?;
+    if !vm.policies.is_known() {
+        vm.captures.redaction_key = store.secrets.redaction_key();
+    }
+    vm.captures.set_clocks(host);
+    vm.captures.bytes_max = document.capture_bytes_max;
+    vm.publisher.place = Some(document.replayd.clone());
+    vm.is_captured |= document.captures() || document.boot_gate;
+    vm.is_gated |= document.boot_gate;
     vm.store = Some(store);
     vm.counts_principals |= document.store.keys_per_principal_max.is_some();
-    let period = Millis((document.store.lease.0 / 6).clamp(50, TICK.0));
-    host.tick_every(period)
+    let root = Root::new(document);
+    host.tick_every(root.period.get())
         .map_err(|error| format!("{} failed with status {}", error.call, error.status))?;
-    Ok(Some(Rc::new(Root::new(document))))
+    Ok(Some(Rc::new(root)))
 }
 
 /// Reads the document as Envoy hands it over: JSON text from a string, protobuf's bytes from a struct.
@@ -69,7 +87,14 @@ fn document(bytes: &[u8]) -> Result<Option<Document>, ConfigErrors> {
 impl Root {
     fn new(document: Document) -> Self {
         let unknown_retain = document.routes.defaults().unknown_retain;
+        let period = if document.captures() {
+            TICK_FAST
+        } else {
+            slow_tick(&document)
+        };
         Self {
+            captures_safe_methods: document.captures_safe_methods(),
+            period: Cell::new(period),
             document,
             unknown_retain,
             metadata: RefCell::default(),
@@ -109,16 +134,32 @@ impl Root {
         policy
     }
 
+    /// Sends captures, and every now and then does the VM's regular work.
+    pub fn tick(&self, host: &impl Host, vm: &mut Vm, root_context: u32) {
+        let now = host.now();
+        publisher::tick(host, vm, now, root_context);
+        // Several plugins may share the VM: whoever comes first does the work.
+        let due_after = match self.period.get() {
+            TICK_FAST => Millis(slow_tick(&self.document).0.saturating_sub(TICK_FAST.0)),
+            _ => Millis(20),
+        };
+        if vm.ticked.is_none_or(|last| now.since(last) >= due_after) {
+            vm.ticked = Some(now);
+            self.slow_tick(host, vm, root_context, now);
+        }
+        // A route's metadata may turn capture on where the document does not.
+        if self.period.get() > TICK_FAST && vm.captures.ledger.seen() > 0 && host.tick_every(TICK_FAST).is_ok() {
+            self.period.set(TICK_FAST);
+            vm.is_captured = true;
+        }
+    }
+
     /// Does the VM's regular work: lease, late ends, held duplicates, sweep, counts.
     ///
     /// A failure of the host is met again at the next tick; nothing here may stop the rest.
-    pub fn tick(&self, host: &impl Host, vm: &mut Vm, root_context: u32) {
-        let now = host.now();
-        if vm.ticked.is_some_and(|last| now.since(last) < Millis(20)) {
-            return;
-        }
-        vm.ticked = Some(now);
+    fn slow_tick(&self, host: &impl Host, vm: &mut Vm, root_context: u32, now: MonoMillis) {
         let limits = &self.document.store;
+        vm.captures.set_clocks(host);
         if vm.lease.tick(host, now, limits.lease).is_err() {
             host.log(
                 Level::Warn,
@@ -139,6 +180,22 @@ impl Root {
         {
             host.log(Level::Warn, "reprise: the sweep failed; the next tick tries again");
         }
+        let shown = tally::sit(host, vm, now).and_then(|()| match vm.sweep.is_ours(now) {
+            true => tally::show(host, vm, now, limits.lease),
+            false => Ok(()),
+        });
+        if shown.is_err() {
+            host.log(
+                Level::Warn,
+                "reprise: the tally of captures could not be written; the next tick tries again",
+            );
+        }
+        if policy::tick(host, vm, now).is_err() {
+            host.log(
+                Level::Warn,
+                "reprise: the policy could not be read; the next tick tries again",
+            );
+        }
         refresh_fill(host, vm);
         let gauges = gauges(vm);
         if vm.metrics.flush(host, gauges.as_ref()).is_err() {
@@ -148,6 +205,11 @@ impl Root {
             );
         }
     }
+}
+
+/// Tells how often a VM's regular work is done.
+fn slow_tick(document: &Document) -> Millis {
+    Millis((document.store.lease.0 / 6).clamp(50, TICK.0))
 }
 
 fn refresh_fill(host: &impl Host, vm: &mut Vm) {
@@ -171,6 +233,7 @@ fn gauges(vm: &Vm) -> Option<Gauges> {
     let usage = vm.fill.usage;
     Some(Gauges {
         store_started: store.started_wall,
+        has_policy: vm.policies.is_known(),
         counted: (usage.pass > 0).then_some([u64::from(usage.live), u64::from(usage.free), usage.bytes]),
     })
 }

@@ -1,7 +1,12 @@
 //! The filter over the host in memory: what a real Envoy cannot show, or not often enough.
 
+mod boots;
+mod captures;
 mod claims;
 mod exchanges;
+mod journal;
+mod policy;
+mod signed;
 mod store;
 
 /// A store of 64 keys, and times that a test can pass.
@@ -10,4 +15,12 @@ pub(crate) const SMALL: &str = r#"{"version": 1, "idempotency": {"keys_max": 64,
 /// [`SMALL`] with more fields.
 pub(crate) fn small(more: &str) -> String {
     SMALL.replace("\"keys_max\"", &format!("{more}, \"keys_max\""))
+}
+
+/// [`SMALL`] with these fields of capture.
+pub(crate) fn capturing(capture: &str) -> String {
+    SMALL.replace(
+        "\"idempotency\"",
+        &format!("\"capture\": {{{capture}}}, \"idempotency\""),
+    )
 }

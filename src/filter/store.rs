@@ -1,6 +1,7 @@
 //! The store in shared data: its fixed set of keys, made once by the first VM that finds none.
 
 use crate::host::{Host, HostError, SharedData};
+use reprise_core::capture::tally::SEATS;
 use reprise_core::claim::bucket::WAYS;
 use reprise_core::claim::geometry::{Geometry, Name};
 use reprise_core::id::Secrets;
@@ -18,8 +19,15 @@ pub const USAGE: &str = "u";
 /// The key of the sweeper's lease.
 pub const SWEEPER: &str = "w";
 
-/// Keys besides buckets, waiters and records; `boot` and `policy` are replayd's.
-const SINGLE: [&str; 6] = [SLOTS, PRINCIPALS, USAGE, SWEEPER, "boot", "policy"];
+/// The key of the tally of captures.
+pub const TALLY: &str = "t";
+/// The key of the upstreams' boots.
+pub const BOOT: &str = "boot";
+/// The policy's key.
+pub const POLICY: &str = "policy";
+
+/// Keys besides buckets, waiters, records and seats.
+const SINGLE: [&str; 7] = [SLOTS, PRINCIPALS, USAGE, SWEEPER, TALLY, BOOT, POLICY];
 
 /// A store that is made.
 #[derive(Debug, Clone)]
@@ -120,6 +128,9 @@ impl Store {
             host.insert_shared(key, b"")?;
         }
         let mut name = Name::default();
+        for seat in 0..SEATS {
+            host.insert_shared(name.seat(seat), b"")?;
+        }
         for bucket in 0..wanted.buckets {
             host.insert_shared(name.bucket(bucket), b"")?;
             host.insert_shared(name.waiters(bucket), b"")?;

@@ -14,8 +14,6 @@ use reprise_core::time::{Millis, MonoMillis};
 const BUCKETS_A_TICK: u32 = 256;
 /// How long one VM sweeps without asking again.
 const LEASE: Millis = Millis(3000);
-/// How much longer a VM with streams waits for one without: the main thread has the time.
-const DEFERENCE: Millis = Millis(3000);
 
 /// One step of the sweep.
 #[derive(Debug, Clone, Copy)]
@@ -69,17 +67,24 @@ fn is_sweeper(host: &impl Host, vm: &mut Vm, now: MonoMillis) -> Result<bool, St
         return Ok(true);
     }
     let shared = host.shared(SWEEPER)?;
-    let free = Sweeper::read(&shared.value).is_none_or(|sweeper| match vm.has_streams {
-        true => sweeper.until.plus(DEFERENCE) < now,
-        false => sweeper.who == vm.who || sweeper.until < now,
-    });
+    let rank = vm.rank();
+    let free = Sweeper::read(&shared.value).is_none_or(|sweeper| sweeper.yields_to(&vm.who, rank, now));
     let lease = Sweeper {
         who: vm.who,
+        rank,
         until: now.plus(LEASE),
     };
     let won = free && host.replace_shared(SWEEPER, &lease.write(), shared.number.ok_or(StoreFailure)?)?;
     vm.sweep.until = won.then_some(lease.until);
     Ok(won)
+}
+
+impl Sweep {
+    /// Tells whether this VM is the one that does what is done once in a process.
+    #[must_use]
+    pub fn is_ours(&self, now: MonoMillis) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
 }
 
 fn bucket(host: &impl Host, vm: &mut Vm, n: u32, walk: &Walk) -> Result<(), StoreFailure> {

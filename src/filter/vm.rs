@@ -1,19 +1,29 @@
 //! What one worker's VM keeps between requests, whatever its plugins and their reloads.
 
+use crate::boots::KnownBoots;
+use crate::captures::Captures;
 use crate::host::{Host, HostError};
+use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::policy::Policies;
+use crate::publisher::Publisher;
 use crate::slots::Lease;
 use crate::store::Store;
 use crate::sweeper::Sweep;
+use crate::tally::Bench;
 use hashbrown::HashMap;
 use reprise_core::claim::Fence;
-use reprise_core::claim::usage::{Principals, Usage};
+use reprise_core::claim::usage::{Principals, Rank, Usage};
 use reprise_core::time::MonoMillis;
 use std::cell::Cell;
 use std::rc::Rc;
 
 /// The state of one VM. A reload's new root adopts it: claims and held duplicates live here.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that was configured or seen, or not"
+)]
 pub struct Vm {
     /// Tells this VM from all others; drawn at its first configuration.
     pub who: [u8; 16],
@@ -39,6 +49,24 @@ pub struct Vm {
     pub counts_principals: bool,
     /// Whether a stream was ever seen: the main thread's VM sees none.
     pub has_streams: bool,
+    /// Whether a root without a document was ever configured: it pins the data, on the main thread.
+    pub is_pinned: bool,
+    /// Captures.
+    pub captures: Captures,
+    /// How they travel.
+    pub publisher: Publisher,
+    /// Where their ledger is shown.
+    pub bench: Bench,
+    /// Halves that wait until they are on disk.
+    pub journal: Journal,
+    /// What replayd tells all filters.
+    pub policies: Policies,
+    /// Boots of upstreams.
+    pub boots: KnownBoots,
+    /// Whether replayd is known to be needed: something is captured, or gated.
+    pub is_captured: bool,
+    /// Whether any document closes gates.
+    pub is_gated: bool,
     /// When the VM's own work was done last.
     pub ticked: Option<MonoMillis>,
 }
@@ -116,5 +144,21 @@ impl Vm {
             self.who.copy_from_slice(&drawn[..16]);
         }
         Ok(())
+    }
+
+    /// Tells how well the VM is suited for what is done once in a process.
+    #[must_use]
+    pub const fn rank(&self) -> Rank {
+        match (self.has_streams, self.is_pinned) {
+            (true, _) => Rank::Worker,
+            (false, false) => Rank::Idle,
+            (false, true) => Rank::Main,
+        }
+    }
+
+    /// Counts the bytes that somebody holds now, who held `counted` before, into the VM's sum.
+    pub const fn hold(&mut self, counted: &mut u64, now: u64) {
+        self.held_bytes = self.held_bytes.saturating_sub(*counted).saturating_add(now);
+        *counted = now;
     }
 }

@@ -1,12 +1,24 @@
 //! The command line: one file per subcommand, one writer for all of them.
 
+mod api;
+mod boots;
+mod captures;
 mod check_config;
 mod completions;
 mod config;
 mod doctor;
+mod filter;
+mod follow;
 mod man;
 mod output;
+mod progress;
+mod replay;
+mod replays;
+mod restore;
 mod serve;
+mod steps;
+mod table;
+mod tokens;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
@@ -34,6 +46,18 @@ enum Command {
     Config(config::Arguments),
     /// Look for what is wrong with an installation
     Doctor(doctor::Arguments),
+    /// List, show, label, move and delete what was captured
+    Captures(captures::Arguments),
+    /// Send captured requests again
+    Replay(replay::Arguments),
+    /// Bring back the state of a target that lost it, from captured mutations
+    Restore(restore::Arguments),
+    /// List, show, resume, follow, interrupt and cancel replays
+    Replays(replays::Arguments),
+    /// Show which boots of upstreams are known, and open their gates
+    Boots(boots::Arguments),
+    /// Give and revoke tokens of the API
+    Tokens(tokens::Arguments),
     /// Print a shell's completion script
     Completions(completions::Arguments),
     /// Print the manual page, or write one a command
@@ -47,6 +71,8 @@ enum Verdict {
     Fine,
     /// Something that was looked at is wrong.
     Findings,
+    /// What became of a replay: 0 match, 1 differ, 2 transport errors, 3 interrupted and resumable, 4 refused.
+    Replay(u8),
 }
 
 /// Why a command could not do its work.
@@ -60,7 +86,8 @@ struct Failure {
 
 /// Runs the command that `arguments` ask for and tells the process's exit code.
 ///
-/// Shape: 0 = fine, 1 = something that was looked at is wrong, 2 = the command could not do its work.
+/// Shape: 0 = fine, 1 = something that was looked at is wrong, 2 = the command could not do its work. Of a replay:
+/// 0 = all responses match, 1 = some differ, 2 = transport errors, 3 = interrupted and resumable, 4 = refused.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let mut output = Output::new();
@@ -72,6 +99,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match outcome {
         Ok(Verdict::Fine) => 0,
         Ok(Verdict::Findings) => 1,
+        Ok(Verdict::Replay(code)) => code,
         Err(error) => refuse(&mut output, &rendered(&*error)),
     }
 }
@@ -83,6 +111,12 @@ impl Command {
             Self::CheckConfig(arguments) => check_config::run(&arguments, output),
             Self::Config(arguments) => config::run(&arguments, output),
             Self::Doctor(arguments) => doctor::run(&arguments, output),
+            Self::Captures(arguments) => captures::run(&arguments, output),
+            Self::Replay(arguments) => replay::run(&arguments, output),
+            Self::Restore(arguments) => restore::run(&arguments, output),
+            Self::Replays(arguments) => replays::run(&arguments, output),
+            Self::Boots(arguments) => boots::run(&arguments, output),
+            Self::Tokens(arguments) => tokens::run(&arguments, output),
             Self::Completions(arguments) => completions::run(&arguments, output),
             Self::Man(arguments) => man::run(&arguments, output),
         }
@@ -109,6 +143,14 @@ fn rendered(error: &dyn Diagnostic) -> String {
 }
 
 impl Failure {
+    /// Tells that `message` happened.
+    fn told(message: impl Into<String>) -> Box<dyn Diagnostic> {
+        Box::new(Self {
+            message: message.into(),
+            source: None,
+        })
+    }
+
     /// Tells that `message` happened because of `source`.
     fn because(message: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Box<dyn Diagnostic> {
         Box::new(Self {

@@ -1,5 +1,10 @@
 //! HTTP as a client: what the commands ask of a running replayd and of Envoy.
 
+mod api;
+
+pub(crate) use api::{Api, ApiError};
+
+use crate::connector::innermost;
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use hyper_util::client::legacy::Client;
@@ -80,14 +85,6 @@ async fn exchange(uri: Uri) -> Result<Fetched, Box<dyn Error + Send + Sync>> {
         status,
         body: String::from_utf8_lossy(&body).into_owned(),
     })
-}
-
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

@@ -1,9 +1,15 @@
 //! replayd's configuration as meant; how it is written (flags, variables, file) is in the files below.
 
+mod captures;
+mod credential;
 mod file;
 mod options;
+mod targets;
 
+pub(crate) use captures::{CapturesConfig, CapturesView};
+pub(crate) use credential::{Credential, CredentialError};
 pub(crate) use options::{ConfigArgs, LogFormat, LogLevel};
+pub(crate) use targets::{Target, Targets, base};
 
 use miette::Diagnostic;
 use miette::{NamedSource, SourceSpan};
@@ -37,6 +43,10 @@ pub(crate) struct Config {
     pub(crate) log_level: LogLevel,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
+    /// What is kept of captures, and how they are listed.
+    pub(crate) captures: CapturesConfig,
+    /// Where replays may go.
+    pub(crate) targets: Targets,
 }
 
 impl Default for Config {
@@ -49,6 +59,8 @@ impl Default for Config {
             shutdown_timeout: Duration::from_secs(10),
             log_level: LogLevel::Info,
             log_format: LogFormat::Text,
+            captures: CapturesConfig::default(),
+            targets: Targets::new(),
         }
     }
 }
@@ -78,6 +90,15 @@ impl Config {
             shutdown_timeout: options.shutdown_timeout_ms.unwrap_or(default.shutdown_timeout),
             log_level: options.log_level.unwrap_or(default.log_level),
             log_format: options.log_format.unwrap_or(default.log_format),
+            captures: CapturesConfig {
+                retain: options.captures_retain_days.unwrap_or(default.captures.retain),
+                bytes_max: options.captures_bytes_max.unwrap_or(default.captures.bytes_max),
+                unknown_after: options
+                    .captures_unknown_after_s
+                    .unwrap_or(default.captures.unknown_after),
+                view: options.captures_view.unwrap_or(default.captures.view),
+            },
+            targets: options.targets,
         }
     }
 }
@@ -120,9 +141,17 @@ pub(crate) struct Problem {
     span: SourceSpan,
 }
 
+/// Reads the targets of a file.
+#[cfg(test)]
+pub(crate) fn targets_of(text: &str) -> Targets {
+    file::parse(Path::new("replayd.toml"), text.to_owned()).unwrap().targets
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::filter::CaptureFilter;
+    use crate::store::captures::{CaptureColumn, CaptureOrder};
 
     fn text(text: &str) -> Config {
         Config::from_options(file::parse(Path::new("replayd.toml"), text.to_owned()).unwrap())
@@ -149,10 +178,46 @@ mod tests {
             shutdown_timeout: Duration::from_millis(4),
             log_level: LogLevel::Trace,
             log_format: LogFormat::Json,
+            captures: CapturesConfig {
+                retain: Duration::from_hours(48),
+                bytes_max: 5,
+                unknown_after: Duration::from_secs(6),
+                view: CapturesView {
+                    filter: CaptureFilter {
+                        status: "5xx".into(),
+                        ..CaptureFilter::default()
+                    },
+                    order: CaptureOrder {
+                        by: CaptureColumn::Status,
+                        descending: true,
+                    },
+                    columns: vec!["id".into(), "status".into()],
+                },
+            },
+            targets: Targets::new(),
         };
         let written = "data_dir = '/d'\nshutdown_delay_ms = 3\nshutdown_timeout_ms = 4\n
-            ingest.address = '0.0.0.0:1'\nconsole.address = '0.0.0.0:2'\nlog.level = 'trace'\nlog.format = 'json'";
+            ingest.address = '0.0.0.0:1'\nconsole.address = '0.0.0.0:2'\nlog.level = 'trace'\nlog.format = 'json'\n
+            [captures]\nretain_days = 2\nbytes_max = 5\nunknown_after_s = 6\n
+            view = {filter = {status = '5xx'}, order_by = '-status', columns = ['id', 'status']}";
         assert_eq!(text(written), want);
+    }
+
+    #[test]
+    fn a_target_of_a_file_is_used() {
+        let written = "[targets.shop]\nurl = 'http://127.0.0.1:8080'\nallowed = true\nhonours_keys = true\n
+            gate = 'http://127.0.0.1:8080/ready'\nprobe = 'http://127.0.0.1:8080/boot'\ncluster = 'upstream'\n
+            auto_restore = true\ncredential = {env = 'SHOP_TOKEN'}\nstate_only = ['/items/{id}']\n
+            clear = [{method = 'DELETE', path = '/items', empties = '/items/{id}'}]";
+        let targets = text(written).targets;
+        let target = &targets["shop"];
+        assert_eq!(target.url, "http://127.0.0.1:8080/");
+        assert!(target.allowed && target.honours_keys && target.auto_restore);
+        assert_eq!(target.gate.as_ref().unwrap().path(), "/ready");
+        assert_eq!(target.probe.as_ref().unwrap().path(), "/boot");
+        assert_eq!(target.cluster.as_deref(), Some("upstream"));
+        assert!(target.credential.is_some());
+        assert_eq!(target.rules.len(), 2);
     }
 
     #[test]

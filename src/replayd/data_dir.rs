@@ -4,7 +4,7 @@ use crate::token::{Token, TokenError, write_private};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -15,6 +15,8 @@ pub(crate) const DATABASE: &str = "replayd.db";
 pub(crate) const INGEST_TOKEN: &str = "ingest-token";
 /// The token that an administrator shows at the console listener.
 pub(crate) const ADMIN_TOKEN: &str = "admin-token";
+/// What encrypts sealed values.
+pub(crate) const SEAL_KEY: &str = "seal-key";
 /// Where the running daemon listens.
 pub(crate) const ADDRESSES: &str = "addresses.json";
 /// Locked by the one daemon that serves this directory.
@@ -132,6 +134,17 @@ impl DataDir {
 pub(crate) fn published(data_dir: &Path) -> Option<Addresses> {
     let json = fs::read(data_dir.join(ADDRESSES)).ok()?;
     serde_json::from_slice(&json).ok()
+}
+
+/// Names `address` as a URL; a listener on all interfaces is asked over the loopback.
+pub(crate) fn url_of(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{address}")
 }
 
 #[cfg(test)]

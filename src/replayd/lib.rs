@@ -6,10 +6,13 @@
 pub mod check;
 pub mod cli;
 
+mod app;
 mod client;
 mod clock;
 mod config;
+mod connector;
 mod data_dir;
+mod format;
 mod http;
 mod ingest;
 mod metrics;
@@ -19,3 +22,7 @@ mod run;
 mod store;
 mod telemetry;
 mod token;
+mod worker;
+
+#[cfg(feature = "fuzzing")]
+pub use format::try_any;

@@ -1,7 +1,7 @@
 //! Every number that replayd tells about itself, in one list.
 
 use crate::clock::UnixMillis;
-use crate::store::Instance;
+use crate::store::{Commits, Instance};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -26,6 +26,115 @@ const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    /// What is taken in.
+    pub(crate) intake: Intake,
+    /// What is kept.
+    pub(crate) kept: Kept,
+}
+
+/// What is counted of what Envoy sends.
+#[derive(Debug, Default)]
+pub(crate) struct Intake {
+    /// Captures that were stored.
+    pub(crate) stored: Counter,
+    /// Captures that came again.
+    pub(crate) duplicates: Counter,
+    /// Bytes of batches that are in memory.
+    pub(crate) bytes: Gauge,
+    batches: Family<BatchLabels, Counter>,
+}
+
+/// What the worker that looks after the captures found last.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// Captures.
+    pub(crate) captures: Gauge,
+    /// Bytes of their headers and bodies.
+    pub(crate) bytes: Gauge,
+    /// Captures that never came although later ones of their streams did.
+    pub(crate) missing: Gauge,
+    /// Captures that were deleted because of their age, or because there were too many.
+    pub(crate) expired: Counter,
+    /// Captures whose end nobody saw.
+    pub(crate) unknown: Counter,
+}
+
+/// What a batch is counted under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BatchLabels {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+impl Intake {
+    /// Counts a batch of one `kind` (`batch` or `journal`) by what became of it.
+    pub(crate) fn count(&self, kind: &'static str, outcome: &'static str) {
+        self.batches.get_or_create(&BatchLabels { kind, outcome }).inc();
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("captures_stored", "Captures that were stored", self.stored.clone());
+        registry.register(
+            "captures_duplicate",
+            "Captures that came again",
+            self.duplicates.clone(),
+        );
+        registry.register("ingest_batches", "Batches, by kind and outcome", self.batches.clone());
+        registry.register_with_unit(
+            "ingest_in_flight",
+            "Batches that are in memory",
+            Unit::Bytes,
+            self.bytes.clone(),
+        );
+    }
+}
+
+impl Kept {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("captures_kept", "Captures that are kept", self.captures.clone());
+        registry.register_with_unit(
+            "captures_kept",
+            "Headers and bodies of captures",
+            Unit::Bytes,
+            self.bytes.clone(),
+        );
+        registry.register(
+            "captures_missing",
+            "Captures that never came although later ones of their streams did",
+            self.missing.clone(),
+        );
+        registry.register(
+            "captures_expired",
+            "Captures that were deleted by age or size",
+            self.expired.clone(),
+        );
+        registry.register(
+            "captures_given_up",
+            "Captures whose end nobody saw",
+            self.unknown.clone(),
+        );
+    }
+}
+
+fn register_commits(commits: &Commits, registry: &mut Registry) {
+    registry.register_with_unit(
+        "store_commit",
+        "How long commits take, from the first job to the disk",
+        Unit::Seconds,
+        commits.seconds.clone(),
+    );
+    registry.register("store_jobs", "Jobs that are on disk", commits.jobs.clone());
+    registry.register("store_commit_failures", "Commits that failed", commits.failures.clone());
+    registry.register(
+        "store_jobs_waiting",
+        "Jobs that wait for the disk",
+        commits.waiting.clone(),
+    );
+    registry.register(
+        "store_full",
+        "Whether the disk is full: captures are stored only in place of deleted ones",
+        commits.full.clone(),
+    );
 }
 
 /// What a request is counted under.
@@ -45,8 +154,8 @@ pub(crate) struct Counted {
 }
 
 impl Metrics {
-    /// Begins to count for the daemon that `instance` tells about.
-    pub(crate) fn new(instance: &Instance) -> Self {
+    /// Begins to count for the daemon that `instance` tells about, and shows what its store counts.
+    pub(crate) fn new(instance: &Instance, commits: &Commits) -> Self {
         let mut registry = Registry::with_prefix("replayd");
         let requests = Family::default();
         let build = Info::new(vec![("version", instance.version.clone())]);
@@ -69,7 +178,16 @@ impl Metrics {
             "Requests answered, by listener and class of status",
             requests.clone(),
         );
-        Self { registry, requests }
+        let (intake, kept) = (Intake::default(), Kept::default());
+        intake.register(&mut registry);
+        kept.register(&mut registry);
+        register_commits(commits, &mut registry);
+        Self {
+            registry,
+            requests,
+            intake,
+            kept,
+        }
     }
 
     /// Lets the counters of `listener` begin at zero, so that their first step is seen.

@@ -1,14 +1,23 @@
 //! The daemon's life: open, listen, serve, stop. What is served is in the rooms of the listeners.
 
-use crate::clock::UnixMillis;
+use crate::app::access::Access;
+use crate::app::boots::Boots;
+use crate::app::captures::Captures;
+use crate::app::policy::{Policy, PolicyError};
+use crate::app::replays::{Parts, ReplayError, Replays};
+use crate::app::seal::{SealError, SealKey};
+use crate::clock::{SystemClock, UnixMillis};
 use crate::config::Config;
-use crate::data_dir::{ADMIN_TOKEN, Addresses, DATABASE, DataDir, DataDirError, INGEST_TOKEN};
+use crate::connector::{Connector, Reach};
+use crate::data_dir::{ADMIN_TOKEN, Addresses, DATABASE, DataDir, DataDirError, INGEST_TOKEN, SEAL_KEY};
 use crate::http::{self, Console};
-use crate::ingest;
+use crate::ingest::{self, Intake};
 use crate::metrics::Metrics;
 use crate::phase::{Phase, PhaseReader, closing};
 use crate::store::{SqliteStore, StoreError};
 use crate::token::Token;
+use crate::worker::retention::Caretaker;
+use crate::worker::{replay, restore};
 use axum::Router;
 use std::error::Error as _;
 use std::io;
@@ -28,6 +37,9 @@ pub(crate) struct Daemon {
     data: DataDir,
     ingest: (TcpListener, Router),
     console: (TcpListener, Router),
+    caretaker: Caretaker,
+    /// What is sent again, and the key that signs it.
+    sender: (Replays, [u8; 32]),
     phase: watch::Sender<Phase>,
     shutdown: (Duration, Duration),
     /// What was bound.
@@ -47,6 +59,12 @@ pub(crate) enum RunError {
     /// The store cannot be used.
     #[error("cannot open the store")]
     Store(#[from] StoreError),
+    /// The keys of this installation cannot be had.
+    #[error("cannot read or draw the keys of this installation")]
+    Policy(#[from] PolicyError),
+    /// The key of sealed values cannot be had.
+    #[error("cannot read or draw the key of sealed values")]
+    Seal(#[from] SealError),
     /// An address cannot be had.
     #[error(
         "cannot listen on {address} for {listener}: choose another with --{listener}-address, \
@@ -61,6 +79,15 @@ pub(crate) enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// Nothing can be dialled.
+    #[error("cannot read the certificates that this system trusts")]
+    Dial(#[source] io::Error),
+    /// Replays of an earlier process cannot be taken to rest.
+    #[error("cannot take the replays of an earlier process to rest")]
+    Recover(#[from] ReplayError),
+    /// Replays cannot be signed.
+    #[error("the store holds no signature key")]
+    NoKey,
     /// A listener broke.
     #[error("a listener broke")]
     Serve(#[source] io::Error),
@@ -77,7 +104,27 @@ impl Daemon {
         data.unpublish()?;
         let (ingest_token, admin_token) = (data.token(INGEST_TOKEN)?, data.token(ADMIN_TOKEN)?);
         let store = SqliteStore::open(&data.file(DATABASE))?;
-        let metrics = Arc::new(Metrics::new(&store.start(VERSION, now).await?));
+        let metrics = Arc::new(Metrics::new(&store.start(VERSION, now).await?, store.commits()));
+        let boots = Boots::load(store.clone()).await?;
+        let policy = Policy::load(&store, boots.clone(), now).await?;
+        let seal = SealKey::load_or_draw(&data.file(SEAL_KEY))?;
+        let captures = Captures::new(Arc::new(store.clone()), boots.clone(), seal);
+        let caretaker = Caretaker {
+            captures: captures.clone(),
+            config: config.captures.clone(),
+            clock: Arc::new(SystemClock),
+            metrics: Arc::clone(&metrics),
+        };
+        let replays = replays(config, &store, captures.clone(), boots).map_err(RunError::Dial)?;
+        let key = *policy.signature_keys().first().ok_or(RunError::NoKey)?;
+        let sender = (replays.clone(), key);
+        replays.recover().await?;
+        let intake = Intake::new(
+            captures.clone(),
+            policy.clone(),
+            Arc::new(SystemClock),
+            Arc::clone(&metrics),
+        );
         let (phase, reader) = watch::channel(Phase::Serving);
         let (ingest, ingest_at) = bind("ingest", config.ingest_address).await?;
         let (console, console_at) = bind("console", config.console_address).await?;
@@ -87,10 +134,16 @@ impl Daemon {
         };
         data.publish(&addresses)?;
         Ok(Self {
-            ingest: (ingest, ingest::router(ingest_token.clone(), Arc::clone(&metrics))),
+            ingest: (ingest, ingest::router(ingest_token.clone(), intake)),
             console: (
                 console,
                 http::router(Console {
+                    captures,
+                    replays,
+                    policy,
+                    access: Access::new(admin_token.clone(), Arc::new(store.clone())),
+                    view: Arc::new(config.captures.view.clone()),
+                    clock: Arc::new(SystemClock),
                     store,
                     metrics,
                     phase: reader,
@@ -98,6 +151,8 @@ impl Daemon {
             ),
             shutdown: (config.shutdown_delay, config.shutdown_timeout),
             data,
+            caretaker,
+            sender,
             phase,
             addresses,
             ingest_token,
@@ -111,6 +166,10 @@ impl Daemon {
     /// [`RunError::Serve`] if a listener breaks before `stop`.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
         let reader = self.phase.subscribe();
+        let caretaker = tokio::spawn(self.caretaker.run(reader.clone()));
+        let (replays, key) = self.sender;
+        let restorer = tokio::spawn(restore::run(replays.clone(), closing(reader.clone())));
+        let mut sender = tokio::spawn(replay::run(replays, key, closing(reader.clone())));
         let serving = async { tokio::try_join!(listen(self.ingest, reader.clone()), listen(self.console, reader)) };
         tokio::pin!(serving);
         let (delay, timeout) = self.shutdown;
@@ -129,12 +188,37 @@ impl Daemon {
             ended = &mut serving => ended.map(drop),
             () = stopping => finish(serving, timeout).await,
         };
+        self.phase.send_replace(Phase::Closing);
+        // What was sent is written down before and after; a step that is cut off is in doubt, and its replay resumable.
+        match time::timeout(timeout, &mut sender).await {
+            Ok(Ok(Err(error))) => tracing::error!(error = &error as &dyn std::error::Error, "replays stopped"),
+            Ok(_) => {}
+            Err(_) => sender.abort(),
+        }
+        let _stopped = restorer.await;
+        // What it wrote is on disk or not; a round that was cut off begins again at the next start.
+        caretaker.abort();
+        let _cut_off = caretaker.await;
         // The daemon ends either way: what it published is then told to nobody.
         if let Err(error) = self.data.unpublish() {
             tracing::warn!(%error, cause = error.source(), "the addresses stay published");
         }
         ended.map_err(RunError::Serve)
     }
+}
+
+/// Puts together what sends captures again.
+fn replays(config: &Config, store: &SqliteStore, sealed: Captures, boots: Boots) -> io::Result<Replays> {
+    Ok(Replays::new(Parts {
+        store: Arc::new(store.clone()),
+        captures: Arc::new(store.clone()),
+        sealed,
+        boots,
+        targets: config.targets.clone(),
+        clock: Arc::new(SystemClock),
+        outside: Connector::new(Reach::Public)?,
+        anywhere: Connector::new(Reach::Anywhere)?,
+    }))
 }
 
 async fn bind(listener: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), RunError> {
@@ -171,7 +255,15 @@ async fn finish<T>(serving: impl Future<Output = io::Result<T>>, timeout: Durati
 mod tests {
     use super::*;
     use crate::client;
+    use crate::ingest::tests::{batch, exchange};
+    use crate::store::captures::Captures as _;
+    use ::http::{Request, StatusCode};
     use axum::routing::get;
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use hyper_util::client::legacy::Client;
+    use hyper_util::rt::TokioExecutor;
+    use reprise_core::wire::{BATCH_PATH, BatchHead, CONTENT_TYPE};
     use std::path::Path;
     use tokio::sync::{Notify, oneshot};
     use tokio::task::JoinHandle;
@@ -285,6 +377,69 @@ mod tests {
         stop.send(()).unwrap();
         end.await.unwrap().unwrap();
         assert!(!request.is_finished());
+    }
+
+    /// Sends batches of one capture until the daemon takes no more; tells the last number that it acknowledged.
+    async fn load(ingest: SocketAddr, token: String, epoch: u8, under_way: Arc<Notify>) -> u64 {
+        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        for seq in 1.. {
+            let head = BatchHead {
+                epoch: vec![epoch; 16],
+                ..BatchHead::default()
+            };
+            let sent = Bytes::from(batch(&head, &[exchange(seq)]));
+            let request = Request::post(format!("http://{ingest}{BATCH_PATH}"))
+                .header("content-type", CONTENT_TYPE)
+                .header("authorization", format!("Bearer {token}"));
+            let answer = client.request(request.body(Full::new(sent)).unwrap()).await;
+            if answer.is_ok_and(|answer| answer.status() == StatusCode::OK) {
+                under_way.notify_one();
+            } else {
+                return seq - 1;
+            }
+        }
+        0
+    }
+
+    /// The listener's side of a stop under load.
+    ///
+    /// Case R41.
+    #[tokio::test]
+    async fn nothing_that_was_acknowledged_is_lost_by_a_stop_under_load() {
+        let dir = tempfile::tempdir().unwrap();
+        let daemon = Daemon::start(&config(dir.path()), UnixMillis(0)).await.unwrap();
+        let token = daemon.ingest_token.secret().to_owned();
+        let Running { addresses, stop, end } = run_started(daemon);
+        let under_way: Vec<_> = (0..4).map(|_| Arc::new(Notify::new())).collect();
+        let start = |epoch: u8| {
+            load(
+                addresses.ingest,
+                token.clone(),
+                epoch,
+                under_way[usize::from(epoch)].clone(),
+            )
+        };
+        let loads: Vec<_> = (0..4).map(|epoch| tokio::spawn(start(epoch))).collect();
+        for stream in &under_way {
+            stream.notified().await;
+        }
+        stop.send(()).unwrap();
+        end.await.unwrap().unwrap();
+        let store = SqliteStore::open(&dir.path().join(DATABASE)).unwrap();
+        let streams = store.capture_stats().await.unwrap().streams;
+        for (epoch, load) in loads.into_iter().enumerate() {
+            let acknowledged = load.await.unwrap();
+            let stream = streams
+                .iter()
+                .find(|stream| usize::from(stream.epoch.0[0]) == epoch)
+                .unwrap();
+            let stored = stream.received[0].last;
+            assert!(
+                acknowledged >= 1 && stored >= acknowledged,
+                "{stored} of {acknowledged}"
+            );
+            assert!(stream.missing.is_empty());
+        }
     }
 
     #[tokio::test]

@@ -1,13 +1,54 @@
 //! The store: what is kept, and why it may refuse. How it is kept is in the rooms below.
 
+pub(crate) mod access;
+mod boots;
+pub(crate) mod captures;
+#[cfg(test)]
+pub(crate) mod contract;
+mod django;
+#[cfg(test)]
+mod memory;
+pub(crate) mod replays;
+mod secrets;
 mod sqlite;
 
-pub(crate) use sqlite::{Inspection, SqliteStore, inspect};
+pub(crate) use boots::Boot;
+pub(crate) use captures::{Capture, CaptureId, CaptureRow, Epoch};
+#[cfg(test)]
+pub(crate) use django::testing as django_testing;
+pub(crate) use django::{DjangoError, DjangoRow, django_rows};
+#[cfg(test)]
+pub(crate) use memory::MemoryStore;
+pub(crate) use replays::{
+    BootLedger, Entry, NewReplay, NewStep, Outcome, ReplayChange, ReplayRow, ReplayStore, StepChange, StepRow,
+    TargetBoot,
+};
+pub(crate) use secrets::Secrets;
+pub(crate) use sqlite::{Commits, Inspection, SqliteStore, inspect, verify};
 
 use crate::clock::UnixMillis;
+use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
 use thiserror::Error;
+
+/// What a store is asked, on its way.
+pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// How many rows are read for a page of `limit`: one more, which tells whether another page follows.
+pub(crate) const fn one_more(limit: u32) -> u32 {
+    limit.saturating_add(1)
+}
+
+/// Cuts those rows to the page; true if another page follows.
+pub(crate) fn cut<T>(rows: &mut Vec<T>, limit: u32) -> bool {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let is_more = rows.len() > limit;
+    rows.truncate(limit);
+    is_more
+}
 
 /// One installation of replayd: the life of its data, over restarts and upgrades.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +125,34 @@ pub(crate) enum StoreError {
     /// SQLite refused.
     #[error("the database refused")]
     Sqlite(#[from] rusqlite::Error),
+    /// What was written is not on disk: the commit failed.
+    #[error("the database cannot commit")]
+    Lost(#[source] Arc<rusqlite::Error>),
+    /// The thread that writes cannot be started.
+    #[error("cannot start the thread that writes")]
+    Thread(#[source] io::Error),
+    /// A row holds what this version does not write.
+    #[error("the row {row} of {table} cannot be read: {problem}")]
+    Row {
+        /// Its table.
+        table: &'static str,
+        /// Its number.
+        row: i64,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The worker that ran the statement is gone.
     #[error("the database's worker ended before its answer")]
     Gone,
+}
+
+impl StoreError {
+    /// Tells whether the disk is full.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => sqlite::says_full(error),
+            Self::Lost(error) => sqlite::says_full(error),
+            _ => false,
+        }
+    }
 }

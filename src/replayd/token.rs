@@ -72,7 +72,8 @@ impl Token {
         is_token.then(|| Self(text.to_owned()))
     }
 
-    fn draw() -> Result<Self, TokenError> {
+    /// Draws one.
+    pub(crate) fn draw() -> Result<Self, TokenError> {
         let mut random = [0; RANDOM_BYTES];
         getrandom::fill(&mut random).map_err(|error| TokenError::Random(error.into()))?;
         Ok(Self(random.iter().map(|byte| format!("{byte:02x}")).collect()))

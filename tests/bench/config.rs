@@ -17,6 +17,10 @@ pub(crate) struct Modules {
     pub(crate) reprise: String,
     /// Path of the filter that does nothing.
     pub(crate) noop: String,
+    /// Directory that Envoy's tap writes to.
+    pub(crate) taps: String,
+    /// Where replayd listens, and the file of the token that it wants; none if no row needs it.
+    pub(crate) replayd: Option<(u16, String)>,
 }
 
 /// A listener to be.
@@ -31,7 +35,7 @@ pub(crate) struct Place {
 /// The whole bootstrap document.
 pub(crate) fn bootstrap(places: &[Place], modules: &Modules, upstream_port: u16, admin_port: u16) -> Value {
     let listeners: Vec<Value> = places.iter().map(|place| listener(*place, modules)).collect();
-    json!({
+    let mut bootstrap = json!({
         "admin": {"address": address(admin_port)},
         "static_resources": {
             "listeners": listeners,
@@ -46,7 +50,52 @@ pub(crate) fn bootstrap(places: &[Place], modules: &Modules, upstream_port: u16,
                 }
             }]
         }
-    })
+    });
+    if let Some((port, token)) = &modules.replayd {
+        add_replayd(&mut bootstrap, *port, token);
+    }
+    bootstrap
+}
+
+/// The reference configuration's cluster of replayd, and the secret that it shows.
+fn add_replayd(bootstrap: &mut Value, port: u16, token: &str) {
+    let credential = json!({
+        "@type": "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic",
+        "credential": {"name": "ingest"},
+        "header_value_prefix": "Bearer "
+    });
+    let injector = json!({
+        "name": "credential_injector",
+        "typed_config": {
+            "@type": format!("{FILTERS}.credential_injector.v3.CredentialInjector"),
+            "overwrite": true,
+            "credential": {"name": "envoy.http.injected_credentials.generic", "typed_config": credential}
+        }
+    });
+    let codec = json!({
+        "name": "codec",
+        "typed_config": {"@type": format!("{FILTERS}.upstream_codec.v3.UpstreamCodec")}
+    });
+    let options = json!({
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http_protocol_options": {}},
+        "http_filters": [injector, codec]
+    });
+    let cluster = json!({
+        "name": "replayd",
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": "replayd",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(port)}}]}]
+        },
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}
+    });
+    let resources = &mut bootstrap["static_resources"];
+    resources["secrets"] = json!([{"name": "ingest", "generic_secret": {"secret": {"filename": token}}}]);
+    if let Some(clusters) = resources["clusters"].as_array_mut() {
+        clusters.push(cluster);
+    }
 }
 
 /// The limits and the header removal are the reference configuration's, on `plain` as on the others.
@@ -93,9 +142,12 @@ fn http_filters(variant: Variant, modules: &Modules) -> Vec<Value> {
         Variant::Plain | Variant::Control => None,
         Variant::Noop => Some(wasm(variant, &modules.noop, &json!({}))),
         Variant::LuaHeader => Some(lua()),
+        Variant::Tap => Some(tap(&modules.taps)),
         Variant::FirstSeen | Variant::FirstSeenFull | Variant::Answer => {
             Some(wasm(variant, &modules.reprise, &document(variant)))
         }
+        Variant::CaptureAsync => Some(wasm(variant, &modules.reprise, &capturing("async"))),
+        Variant::CaptureWriteAhead => Some(wasm(variant, &modules.reprise, &capturing("write_ahead"))),
     };
     let router = json!({"name": "router", "typed_config": {"@type": format!("{FILTERS}.router.v3.Router")}});
     own.into_iter().chain([router]).collect()
@@ -108,6 +160,20 @@ fn lua() -> Value {
         "typed_config": {
             "@type": format!("{FILTERS}.lua.v3.Lua"),
             "default_source_code": {"inline_string": source}
+        }
+    })
+}
+
+/// Both bodies whole, as binary: the cheapest that Envoy's tap has.
+fn tap(folder: &str) -> Value {
+    json!({
+        "name": "tap",
+        "typed_config": {
+            "@type": format!("{FILTERS}.tap.v3.Tap"),
+            "common_config": {"static_config": {
+                "match": {"any_match": true},
+                "output_config": {"sinks": [{"format": "PROTO_BINARY", "file_per_tap": {"path_prefix": format!("{folder}/tap")}}]}
+            }}
         }
     })
 }
@@ -150,6 +216,16 @@ fn document(variant: Variant) -> Value {
         document["rules"] = rules();
     }
     document
+}
+
+/// A document that captures, and does nothing else.
+fn capturing(durability: &str) -> Value {
+    json!({
+        "version": 1,
+        "name": "bench",
+        "idempotency": {"mode": "off"},
+        "capture": {"enabled": true, "durability": durability}
+    })
 }
 
 /// Eight rules; the requests' path meets the last.

@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long Envoy gets after the last response to finish its own work and sleep, so that its CPU time is booked.
 const SETTLE: Duration = Duration::from_millis(1);
 
+/// The same where batches are still to be sent: they are closed after 10 ms.
+const SETTLE_PUBLISHING: Duration = Duration::from_millis(40);
+
 /// Marks the event of an upstream connection; the rest is its index. Clients' events are their index alone.
 const PEER: u64 = 1 << 32;
 
@@ -44,6 +47,8 @@ pub(crate) struct Load {
     pub(crate) keys: Keys,
     /// True if the filter answers from its store: the upstream may see none of the requests.
     pub(crate) is_stored: bool,
+    /// True if Envoy has work left for a while after the last response: it belongs to the slice.
+    pub(crate) publishes: bool,
 }
 
 /// When a closed-loop slice stops asking.
@@ -190,10 +195,10 @@ impl Generator {
         self.keys.rewind_pool();
     }
 
-    /// Serves the upstream for clients that are not this process's, until `is_over` says so.
-    pub(crate) fn serve_while(&mut self, mut goes_on: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+    /// Serves the upstream for clients that are not this generator's, while `goes_on`, which is told how many were served.
+    pub(crate) fn serve_while(&mut self, mut goes_on: impl FnMut(u64) -> io::Result<bool>) -> io::Result<()> {
         let mut outcomes = Vec::new();
-        while goes_on()? {
+        while goes_on(self.upstream.served)? {
             self.wait(Some(Duration::from_millis(5)))?;
             self.dispatch(&mut outcomes)?;
         }
@@ -283,8 +288,12 @@ impl Generator {
         latencies_ns: Vec<u64>,
     ) -> io::Result<Slice> {
         let elapsed_ns = now_ns() - mark.start_ns;
-        self.wait(Some(SETTLE))?;
-        self.dispatch(&mut Vec::new())?;
+        let settle_ns = clock::ns(if load.publishes { SETTLE_PUBLISHING } else { SETTLE });
+        let until_ns = now_ns() + settle_ns;
+        while now_ns() < until_ns {
+            self.wait(Some(Duration::from_nanos(until_ns - now_ns())))?;
+            self.dispatch(&mut Vec::new())?;
+        }
         let is_whole = self.clients[clients_of(load.listener)].iter().all(Option::is_some);
         let objection = objection(load, tally, self.upstream.served - mark.served);
         Ok(Slice {
@@ -327,6 +336,7 @@ mod tests {
         method: Method::Post,
         keys: Keys::Pool,
         is_stored: true,
+        publishes: false,
     };
 
     #[test]

@@ -3,16 +3,21 @@
 //! One Envoy with one worker, pinned to one core, has a listener for each variant; this process, on another core, is load
 //! generator and upstream. How slices are paired is in [`measure`]; what is compared with what is in [`row`].
 
+mod batch;
 mod client;
 mod clock;
 mod config;
+mod daemon;
 mod envoy;
+mod figure;
+mod http;
 mod key;
 mod load;
 mod measure;
 mod message;
 mod options;
 mod ready;
+mod replay;
 mod report;
 mod row;
 mod schedule;
@@ -22,6 +27,7 @@ mod worker;
 mod wrk;
 
 use crate::config::{Modules, Place};
+use crate::daemon::Daemon;
 use crate::envoy::Envoy;
 use crate::key::{Keys, POOL_KEYS};
 use crate::load::{Generator, Load, Stop};
@@ -33,6 +39,7 @@ use crate::row::{ROWS, Row, Variant};
 use crate::worker::Cores;
 use crate::wrk::Check;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{env, fs};
 
@@ -56,22 +63,28 @@ fn fail(problem: &str) -> ExitCode {
 
 /// Runs the rows asked for and reports; false if one of them is void.
 fn run(options: &Options) -> io::Result<bool> {
-    let modules = Modules {
+    let taps = Taps::make()?;
+    let mut modules = Modules {
         reprise: options.wasm.clone(),
         noop: options.noop.clone(),
+        taps: taps.path.display().to_string(),
+        replayd: None,
     };
     let mut report = Report {
         plan: options.plan,
         rows: Vec::new(),
         ready: None,
         checks: Vec::new(),
+        figures: Vec::new(),
         notes: Vec::new(),
         wasm_bytes: fs::metadata(&options.wasm).ok().map(|file| file.len()),
     };
     if options.has("ready") {
         report.ready = Some(ready::measure(&options.envoy, &modules)?);
     }
-    compare(options, &modules, &mut report)?;
+    compare(options, &mut modules, &mut report)?;
+    let figures = figure::ROWS.into_iter().filter(|row| options.has(row));
+    report.figures = figures.map(|row| figure::measure(row, &options.replayd)).collect();
     if let Some(path) = &options.json {
         fs::write(path, format!("{:#}\n", report.json()))?;
     }
@@ -79,8 +92,29 @@ fn run(options: &Options) -> io::Result<bool> {
     Ok(report.is_sound())
 }
 
+/// Where Envoy's tap writes to: memory, so that no disk is measured. Removed when dropped.
+struct Taps {
+    path: PathBuf,
+}
+
+impl Taps {
+    fn make() -> io::Result<Self> {
+        let memory = PathBuf::from("/dev/shm");
+        let memory = if memory.is_dir() { memory } else { env::temp_dir() };
+        let path = memory.join(format!("reprise-bench-{}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Taps {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
 /// Measures the rows that need a running Envoy, all with the same one.
-fn compare(options: &Options, modules: &Modules, report: &mut Report) -> io::Result<()> {
+fn compare(options: &Options, modules: &mut Modules, report: &mut Report) -> io::Result<()> {
     let rows: Vec<Row> = ROWS.into_iter().filter(|row| options.has(row.name)).collect();
     let is_checked = options.has("wrk") && wrk::is_installed();
     if options.has("wrk") && !is_checked {
@@ -107,6 +141,7 @@ fn compare(options: &Options, modules: &Modules, report: &mut Report) -> io::Res
         })
         .collect();
     let mut generator = Generator::new()?;
+    let daemon = beside_the_generator(options, modules, &variants, &cores)?;
     let bootstrap = config::bootstrap(&places, modules, generator.upstream_port()?, admin);
     cores.take_envoys()?;
     let envoy = Envoy::start(&options.envoy, &bootstrap, admin)?;
@@ -126,11 +161,46 @@ fn compare(options: &Options, modules: &Modules, report: &mut Report) -> io::Res
         })
         .collect();
     measure::run(&mut generator, &mut report.rows, &variants, options.plan)?;
+    lost(admin, &mut report.rows)?;
     if is_checked {
         report.checks = wrk::rows().map(|row| Check::new(row, row.void(&mute))).collect();
         wrk::run(&mut generator, &mut report.checks, &variants, ports)?;
     }
+    drop(daemon);
     cores.take_all()
+}
+
+/// Starts replayd on the generator's core, if a variant needs it.
+fn beside_the_generator(
+    options: &Options,
+    modules: &mut Modules,
+    variants: &[Variant],
+    cores: &Cores,
+) -> io::Result<Option<Daemon>> {
+    if !variants.iter().any(|variant| variant.captures()) {
+        return Ok(None);
+    }
+    cores.take_own()?;
+    let daemon = Daemon::start(&options.replayd)?;
+    modules.replayd = Some((daemon.ingest, daemon.ingest_token_file().display().to_string()));
+    Ok(Some(daemon))
+}
+
+/// Makes the rows that capture void if anything was dropped.
+fn lost(admin: u16, rows: &mut [(Row, Findings)]) -> io::Result<()> {
+    let said = http::admin(admin, "/stats?filter=capture")?;
+    let is_loss = |line: &&str| line.contains("dropped") && !line.trim_end().ends_with(" 0");
+    let losses: Vec<_> = said.lines().filter(is_loss).collect();
+    for (row, findings) in rows.iter_mut().filter(|(row, _)| row.own.captures()) {
+        if findings.void.is_none() && !losses.is_empty() {
+            findings.void = Some(format!(
+                "captures were dropped, by {} or its like: {}",
+                row.name,
+                losses.join(", ")
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The listeners that `rows` need, each once.

@@ -35,6 +35,8 @@ pub(crate) struct Findings {
     pub(crate) p50: Vec<f64>,
     /// 99th percentile at the fixed rate, a ratio for each round.
     pub(crate) p99: Vec<f64>,
+    /// Requests a second of the rounds above, if not as many as possible: half of the row's own highest rate.
+    pub(crate) half_per_s: Option<u32>,
     /// The row's own absolute numbers.
     pub(crate) own: Absolute,
     /// The base's absolute numbers, in the slices beside the row's own.
@@ -68,16 +70,19 @@ pub(crate) fn run(
     let loads: Vec<(Load, Load)> = rows.iter().map(|(row, _)| row.loads(variants)).collect();
     let warm = Stop::After(Duration::from_millis(200));
     let mut rounds = Rounds { loads: &loads, rows };
-    rounds.run(1, |load| generator.saturate(load, warm), Findings::ignore)?;
+    rounds.run(1, |load, _| generator.saturate(load, warm), Findings::warmed)?;
     rounds.run(
         plan.rounds,
-        |load| generator.saturate(load, Stop::After(plan.slice)),
-        Findings::saturated,
+        |load, half_per_s| match half_per_s {
+            Some(rate_per_s) => generator.pace(load, rate_per_s, plan.slice),
+            None => generator.saturate(load, Stop::After(plan.slice)),
+        },
+        Findings::measured,
     )?;
     rounds.run(
         plan.paced_rounds,
-        |load| generator.pace(load, plan.rate_per_s, plan.paced_slice),
-        Findings::paced,
+        |load, _| generator.pace(load, plan.rate_per_s, plan.paced_slice),
+        |_, findings, own, base| findings.paced(own, base),
     )
 }
 
@@ -92,29 +97,30 @@ impl Rounds<'_> {
     fn run(
         &mut self,
         rounds: usize,
-        mut slice: impl FnMut(Load) -> io::Result<Slice>,
-        record: impl Fn(&mut Findings, &Slice, &Slice),
+        mut slice: impl FnMut(Load, Option<u32>) -> io::Result<Slice>,
+        record: impl Fn(&Row, &mut Findings, &Slice, &Slice),
     ) -> io::Result<()> {
         for round in 0..rounds {
             for step in 0..self.loads.len() {
                 let at = (round + step) % self.loads.len();
                 let (own, base) = self.loads[at];
-                let (_, findings) = &mut self.rows[at];
+                let (row, findings) = &mut self.rows[at];
                 if findings.void.is_some() {
                     continue;
                 }
+                let rate = findings.half_per_s;
                 let (own, base) = if round % 2 == 0 {
-                    let own = slice(own)?;
-                    (own, slice(base)?)
+                    let own = slice(own, rate)?;
+                    (own, slice(base, rate)?)
                 } else {
-                    let base = slice(base)?;
-                    (slice(own)?, base)
+                    let base = slice(base, rate)?;
+                    (slice(own, rate)?, base)
                 };
                 findings.void = own
                     .void
                     .clone()
                     .or_else(|| base.void.as_ref().map(|void| format!("base: {void}")));
-                record(findings, &own, &base);
+                record(row, findings, &own, &base);
             }
         }
         Ok(())
@@ -122,13 +128,22 @@ impl Rounds<'_> {
 }
 
 impl Findings {
-    fn ignore(&mut self, _own: &Slice, _base: &Slice) {}
+    fn warmed(row: &Row, findings: &mut Self, own: &Slice, _base: &Slice) {
+        if row.is_at_half() {
+            let per_ms = own.requests * 1_000_000 / own.elapsed_ns.max(1);
+            findings.half_per_s = u32::try_from(per_ms * 500).ok();
+        }
+    }
 
-    fn saturated(&mut self, own: &Slice, base: &Slice) {
-        self.own.saturated(own);
-        self.base.saturated(base);
-        self.cpu.extend(ratio(&self.own.cpu_us, &self.base.cpu_us));
-        self.throughput.extend(ratio(&self.own.per_s, &self.base.per_s));
+    fn measured(_row: &Row, findings: &mut Self, own: &Slice, base: &Slice) {
+        findings.own.saturated(own);
+        findings.base.saturated(base);
+        findings.cpu.extend(ratio(&findings.own.cpu_us, &findings.base.cpu_us));
+        if findings.half_per_s.is_none() {
+            findings
+                .throughput
+                .extend(ratio(&findings.own.per_s, &findings.base.per_s));
+        }
     }
 
     fn paced(&mut self, own: &Slice, base: &Slice) {

@@ -121,6 +121,16 @@ impl Request {
     }
 }
 
+/// The body of a POST.
+pub(crate) fn request_body() -> Vec<u8> {
+    body(BODY_BYTES)
+}
+
+/// The body of the upstream's answer.
+pub(crate) fn answer_body() -> Vec<u8> {
+    body(ANSWER_BYTES)
+}
+
 /// A JSON object of exactly `bytes` bytes.
 fn body(bytes: usize) -> Vec<u8> {
     let mut body = br#"{"amount":1999,"currency":"eur","note":""#.to_vec();

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::figure;
 use crate::measure::Plan;
 use crate::row::ROWS;
 use std::path::PathBuf;
@@ -7,9 +8,11 @@ use std::time::Duration;
 
 /// How to call it.
 pub(crate) const USAGE: &str = "\
-usage: bench --envoy PROGRAM --wasm FILE --noop FILE [--json FILE] [--rounds N] [--slice-ms N]
+usage: bench --envoy PROGRAM --wasm FILE --noop FILE --replayd PROGRAM [--json FILE] [--rounds N] [--slice-ms N]
              [--paced-rounds N] [--rate N] [ROW…]
-rows: plain noop untouched lua_header noop_post first_seen first_seen_full answer ready wrk (default: all)";
+rows: plain noop untouched lua_header noop_post first_seen first_seen_full answer tap capture_async
+      capture_write_ahead ready wrk ingest list_page replay_max replay_per_key replay_timed
+      (default: all)";
 
 /// Rows that are not comparisons in slices.
 const OTHER_ROWS: [&str; 2] = ["ready", "wrk"];
@@ -19,6 +22,8 @@ const OTHER_ROWS: [&str; 2] = ["ready", "wrk"];
 pub(crate) struct Options {
     /// The Envoy to measure.
     pub(crate) envoy: PathBuf,
+    /// The replayd to measure.
+    pub(crate) replayd: PathBuf,
     /// `reprise.wasm`.
     pub(crate) wasm: String,
     /// The filter that does nothing.
@@ -40,6 +45,7 @@ impl Options {
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
             envoy: PathBuf::new(),
+            replayd: PathBuf::new(),
             wasm: String::new(),
             noop: String::new(),
             json: None,
@@ -56,14 +62,16 @@ impl Options {
             if argument.starts_with("--") {
                 let value = arguments.next().ok_or_else(|| format!("{argument} needs a value"))?;
                 options.set(&argument, &value)?;
-            } else if ROWS.iter().any(|row| row.name == argument) || OTHER_ROWS.contains(&argument.as_str()) {
+            } else if is_row(&argument) {
                 options.rows.push(argument);
             } else {
                 return Err(format!("there is no row {argument}"));
             }
         }
-        if options.envoy.as_os_str().is_empty() || options.wasm.is_empty() || options.noop.is_empty() {
-            return Err("--envoy, --wasm and --noop are needed".to_owned());
+        let programs = [&options.envoy, &options.replayd];
+        let is_missing = programs.iter().any(|program| program.as_os_str().is_empty());
+        if is_missing || options.wasm.is_empty() || options.noop.is_empty() {
+            return Err("--envoy, --wasm, --noop and --replayd are needed".to_owned());
         }
         Ok(options)
     }
@@ -76,6 +84,7 @@ impl Options {
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             "--envoy" => self.envoy = PathBuf::from(value),
+            "--replayd" => self.replayd = PathBuf::from(value),
             "--wasm" => value.clone_into(&mut self.wasm),
             "--noop" => value.clone_into(&mut self.noop),
             "--json" => self.json = Some(PathBuf::from(value)),
@@ -87,6 +96,10 @@ impl Options {
         }
         Ok(())
     }
+}
+
+fn is_row(name: &str) -> bool {
+    ROWS.iter().any(|row| row.name == name) || OTHER_ROWS.contains(&name) || figure::ROWS.contains(&name)
 }
 
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
@@ -101,7 +114,7 @@ mod tests {
 
     fn parse(line: &str) -> Result<Options, String> {
         Options::parse(
-            format!("--envoy e --wasm w --noop n {line}")
+            format!("--envoy e --wasm w --noop n --replayd r {line}")
                 .split_whitespace()
                 .map(str::to_owned),
         )

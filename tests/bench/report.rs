@@ -1,5 +1,6 @@
 //! What a run prints: a table for people, JSON for machines.
 
+use crate::figure::Figure;
 use crate::measure::{Absolute, Findings, Plan};
 use crate::ready::Ready;
 use crate::row::Row;
@@ -19,6 +20,8 @@ pub(crate) struct Report {
     pub(crate) ready: Option<Ready>,
     /// The row `wrk`, if asked for and possible.
     pub(crate) checks: Vec<Check>,
+    /// The rows that are no comparison.
+    pub(crate) figures: Vec<Figure>,
     /// What was left out or went wrong, in sentences.
     pub(crate) notes: Vec<String>,
     /// Size of `reprise.wasm`, if it is there.
@@ -29,7 +32,8 @@ impl Report {
     /// False if a row is void.
     pub(crate) fn is_sound(&self) -> bool {
         let findings = self.rows.iter().all(|(_, findings)| findings.void.is_none());
-        findings && self.checks.iter().all(|check| check.void.is_none())
+        let checks = self.checks.iter().all(|check| check.void.is_none());
+        findings && checks && self.figures.iter().all(|figure| figure.void.is_none())
     }
 
     /// The table, ready to paste.
@@ -37,6 +41,9 @@ impl Report {
         let mut text = String::new();
         if !self.rows.is_empty() || !self.checks.is_empty() {
             self.table(&mut text);
+        }
+        if !self.figures.is_empty() {
+            self.figures(&mut text);
         }
         if let Some((with, plain)) = self.ready.as_ref().and_then(spreads) {
             let text_of = |spread: Spread| format!("{:.0} ms [{:.0}–{:.0}]", spread.median, spread.low, spread.high);
@@ -71,18 +78,35 @@ impl Report {
         line(text, "");
     }
 
+    fn figures(&self, text: &mut String) {
+        line(text, "| row | measured | target |\n|---|---|---|");
+        for figure in &self.figures {
+            let said = figure
+                .void
+                .as_ref()
+                .map_or_else(|| figure.said.clone(), |void| format!("void: {void}"));
+            line(text, &format!("| `{}` | {said} | {} |", figure.name, figure.target));
+        }
+        line(text, "");
+    }
+
     /// Shape: `{"rows": [{"row", "against", "request", "cpu": {"median", "low", "high"}, "throughput", "p50", "p99", "own",
-    /// "base"} | {"row", "void"}], "wasm_bytes", "notes"}`; `ready` has `ms` and `plain_ms`, `wrk` has `of`.
+    /// "base"} | {"row", "void"}], "wasm_bytes", "notes"}`; `ready` has `ms` and `plain_ms`, `wrk` has `of`, and
+    /// `ingest`, `list_page` and `replay_*` have `values`.
     pub(crate) fn json(&self) -> Value {
         let rows = self.rows.iter().map(|(row, findings)| json_row(row, findings));
         let checks = self.checks.iter().map(json_check);
+        let figures = self
+            .figures
+            .iter()
+            .map(|figure| json!({"row": figure.name, "values": figure.values, "void": figure.void}));
         let ready = self
             .ready
             .as_ref()
             .and_then(spreads)
             .map(|(with, plain)| json!({"row": "ready", "ms": spread_json(with), "plain_ms": spread_json(plain)}));
         json!({
-            "rows": rows.chain(checks).chain(ready).collect::<Vec<_>>(),
+            "rows": rows.chain(checks).chain(figures).chain(ready).collect::<Vec<_>>(),
             "wasm_bytes": self.wasm_bytes,
             "notes": self.notes,
             "rounds": self.plan.rounds,

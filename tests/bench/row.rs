@@ -21,6 +21,12 @@ pub(crate) enum Variant {
     FirstSeenFull,
     /// Reprise, all of whose keys were seen before.
     Answer,
+    /// Envoy's own tap: a file for each exchange.
+    Tap,
+    /// Reprise that captures, without keys; nothing waits for replayd.
+    CaptureAsync,
+    /// Reprise that captures, without keys; every request waits until replayd has it on disk.
+    CaptureWriteAhead,
 }
 
 impl Variant {
@@ -34,7 +40,15 @@ impl Variant {
             Self::FirstSeen => "first_seen",
             Self::FirstSeenFull => "first_seen_full",
             Self::Answer => "answer",
+            Self::Tap => "tap",
+            Self::CaptureAsync => "capture_async",
+            Self::CaptureWriteAhead => "capture_write_ahead",
         }
+    }
+
+    /// True if it speaks to replayd.
+    pub(crate) const fn captures(self) -> bool {
+        matches!(self, Self::CaptureAsync | Self::CaptureWriteAhead)
     }
 }
 
@@ -54,7 +68,7 @@ pub(crate) struct Row {
 }
 
 /// Every comparison, in the order of the table.
-pub(crate) const ROWS: [Row; 9] = [
+pub(crate) const ROWS: [Row; 12] = [
     row("plain", Variant::Control, Variant::Plain, Method::Post, ""),
     row("noop", Variant::Noop, Variant::Plain, Method::Get, ""),
     row("untouched", Variant::FirstSeen, Variant::Plain, Method::Get, ""),
@@ -88,6 +102,21 @@ pub(crate) const ROWS: [Row; 9] = [
         Method::Post,
         "CPU ≤ 0.75, throughput ≥ 1.35",
     ),
+    row("tap", Variant::Tap, Variant::Plain, Method::Post, ""),
+    row(
+        "capture_async",
+        Variant::CaptureAsync,
+        Variant::Plain,
+        Method::Post,
+        "CPU ≤ 1.40, nothing dropped",
+    ),
+    row(
+        "capture_write_ahead",
+        Variant::CaptureWriteAhead,
+        Variant::Plain,
+        Method::Post,
+        "nothing dropped",
+    ),
 ];
 
 const fn row(name: &'static str, own: Variant, base: Variant, method: Method, target: &'static str) -> Row {
@@ -103,10 +132,16 @@ const fn row(name: &'static str, own: Variant, base: Variant, method: Method, ta
 impl Row {
     /// What slices of this row send; `variants` are the listeners in their order.
     pub(crate) fn loads(&self, variants: &[Variant]) -> (Load, Load) {
-        (
-            load(self.own, self.method, variants),
-            load(self.base, self.method, variants),
-        )
+        let of = |variant| Load {
+            publishes: self.own.captures(),
+            ..load(variant, self.method, variants)
+        };
+        (of(self.own), of(self.base))
+    }
+
+    /// True if both are compared at half of the row's own highest rate: what is captured has to be taken in as well.
+    pub(crate) const fn is_at_half(&self) -> bool {
+        self.own.captures()
     }
 
     /// Why this row cannot count, if one of its filters is among those that do not act.
@@ -126,5 +161,6 @@ pub(crate) fn load(variant: Variant, method: Method, variants: &[Variant]) -> Lo
         method,
         keys: if is_stored { Keys::Pool } else { Keys::Fresh },
         is_stored,
+        publishes: false,
     }
 }

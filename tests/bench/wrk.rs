@@ -99,7 +99,7 @@ fn measure(generator: &mut Generator, load: Load, port: u16, seed: u32) -> io::R
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
-    generator.serve_while(|| Ok(child.try_wait()?.is_none()))?;
+    generator.serve_while(|_| Ok(child.try_wait()?.is_none()))?;
     let cpu_ns = generator.worker_time()?.since(before).ran_ns as f64;
     let said = output(&mut child)?;
     let number = |before: &str, after: &str| {

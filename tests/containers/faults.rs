@@ -3,7 +3,7 @@
 use super::reference::unused_name;
 use super::{Containers, assert_answers, containers, problem, verdict};
 use reprise_tests::harness::{Request, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Begins a POST with a key, to a target and with a gate that nobody has used.
@@ -110,4 +110,33 @@ async fn a_partition_leaves_the_outcome_unknown_and_releases_what_was_never_sent
     assert_eq!(first.status, 201);
     assert_answers(&first, &never_sent.send().await);
     assert_eq!(stack.runs(&never_sent).await, 1);
+}
+
+/// Reads the commands in the queue.
+async fn queue(stack: &Containers) -> Vec<String> {
+    let queue = stack.request("GET", "/api/commands").send().await.json();
+    let command = |entry: &Value| entry["command"].as_str().map(str::to_owned);
+    queue.as_array().unwrap().iter().filter_map(command).collect()
+}
+
+/// Case R01.
+#[tokio::test]
+async fn a_killed_queue_is_restored_through_the_proxy() {
+    let Some(mut stack) = containers().await else { return };
+    assert_eq!(stack.request("DELETE", "/api/commands").send().await.status, 204);
+    for n in 1..=5 {
+        let post = stack
+            .post("/api/commands")
+            .json(&json!({"command": format!("{} {n}", unused_name())}));
+        assert_eq!(post.send().await.status, 201);
+    }
+    let before = queue(&stack).await;
+    assert_eq!(before.len(), 5);
+    stack.has_captured("path=/api/commands&method=POST", before.len()).await;
+    stack.kill_upstream();
+    stack.start_upstream().await;
+    assert!(queue(&stack).await.is_empty());
+    let said = stack.replayd(&["restore", "--target", "http://envoy:10000", "--yes"]);
+    assert_eq!(queue(&stack).await, before, "{said:?}");
+    assert!(said.is_ok(), "{said:?}");
 }

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, also in its helper functions, and says on the terminal where the logs are"
 )]
 
+mod disk;
 mod faults;
 mod project;
 #[path = "../e2e/reference.rs"]

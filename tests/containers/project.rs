@@ -2,6 +2,7 @@
 
 use reprise_tests::harness::{Stack, eventually, root, skip, target};
 use std::hash::{BuildHasher as _, RandomState};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::os::unix::process::CommandExt as _;
@@ -109,7 +110,7 @@ impl Drop for Project {
 }
 
 /// One test's turn; the last one's end removes the project.
-struct Turn(MutexGuard<'static, Option<Project>>);
+pub(crate) struct Turn(MutexGuard<'static, Option<Project>>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
@@ -141,6 +142,11 @@ pub(crate) struct Containers {
     stack: Stack,
 }
 
+/// Gives a test its turn, without the stack.
+pub(crate) async fn turn() -> Turn {
+    Turn(PROJECT.lock().await)
+}
+
 /// Gives the stack in containers when it is this test's turn; none if something is missing and not required.
 pub(crate) async fn containers() -> Option<Containers> {
     let mut turn = Turn(PROJECT.lock().await);
@@ -158,7 +164,7 @@ pub(crate) async fn containers() -> Option<Containers> {
 }
 
 /// Tells what is missing to start at all.
-fn missing() -> Option<String> {
+pub(crate) fn missing() -> Option<String> {
     if let Err(said) = docker(&["info"]) {
         return Some(format!("no docker: {said}"));
     }
@@ -202,6 +208,41 @@ impl Containers {
         self.act(&["start"], "upstream");
         self.stack = self.project().stack();
         self.reaches_the_upstream().await;
+    }
+
+    /// Runs a command of replayd's where it serves; gives what it said, as an error if it ends with one.
+    pub(crate) fn replayd(&self, arguments: &[&str]) -> Result<String, String> {
+        let project = self.project();
+        let label = |name: &str, value: &str| format!("--filter=label=com.docker.compose.{name}={value}");
+        let (mine, service) = (label("project", &project.name), label("service", "replayd"));
+        let container = docker(&["ps", "--quiet", &mine, &service])?;
+        docker(
+            &[
+                &["exec", &container, "/usr/local/bin/replayd"],
+                arguments,
+                &["--data-dir", "/data"],
+            ]
+            .concat(),
+        )
+    }
+
+    /// Waits until replayd lists at least `count` captures that `query` means.
+    pub(crate) async fn has_captured(&self, query: &str, count: usize) {
+        let arguments: Vec<String> = query
+            .split('&')
+            .filter_map(|part| part.split_once('='))
+            .flat_map(|(name, value)| [format!("--{name}"), value.to_owned()])
+            .collect();
+        let arguments: Vec<&str> = ["captures", "list", "--json"]
+            .into_iter()
+            .chain(arguments.iter().map(String::as_str))
+            .collect();
+        eventually("replayd has captured it", PATIENCE, || async {
+            let said = self.replayd(&arguments)?;
+            let listed = said.matches("\"target\"").count();
+            (count <= listed).then_some(()).ok_or(said)
+        })
+        .await;
     }
 
     /// Stops the upstream where it is.
@@ -249,16 +290,31 @@ impl Containers {
     }
 }
 
-fn docker(arguments: &[&str]) -> Result<String, String> {
+pub(crate) fn docker(arguments: &[&str]) -> Result<String, String> {
     run(Command::new("docker").args(arguments))
+}
+
+/// Runs a docker command that reads `input` before it says much.
+pub(crate) fn fed(arguments: &[&str], input: &[u8]) -> Result<String, String> {
+    let mut command = Command::new("docker");
+    command.args(arguments);
+    run_fed(&mut command, input)
 }
 
 /// Runs a program to its end; gives what it printed, or its complaint if it failed.
 fn run(command: &mut Command) -> Result<String, String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| error.to_string())?;
+    run_fed(command, b"")
+}
+
+fn run_fed(command: &mut Command, input: &[u8]) -> Result<String, String> {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    // A program that does not want all of it says why itself.
+    let _refused = child.stdin.take().map(|mut stdin| stdin.write_all(input));
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() {
         Ok(text(&output.stdout))

@@ -11,6 +11,7 @@
 
 mod answers;
 mod body;
+mod capture;
 mod concurrency;
 mod config;
 mod crash;
@@ -18,6 +19,7 @@ mod host;
 mod hostile;
 mod identity;
 mod limits;
+mod load;
 mod metadata;
 mod metrics;
 mod modes;
@@ -25,6 +27,7 @@ mod outcomes;
 mod protocols;
 mod reference;
 mod reload;
+mod replay;
 mod retention;
 mod robust;
 mod shared;

@@ -88,7 +88,7 @@ fn retrying(prefix: &str, cluster: &str, on: &str) -> Value {
 }
 
 /// Adds the upstream as HTTP/2, and one whose second choice refuses connections.
-fn add_clusters(bootstrap: &mut Value) {
+pub(crate) fn add_clusters(bootstrap: &mut Value) {
     let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().unwrap();
     let upstream = clusters
         .iter()

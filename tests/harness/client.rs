@@ -44,6 +44,12 @@ impl Request {
         &self.target
     }
 
+    /// Tells where it goes.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.to
+    }
+
     /// Sends it to another address.
     #[must_use]
     pub const fn to(mut self, to: SocketAddr) -> Self {

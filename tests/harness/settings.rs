@@ -2,6 +2,7 @@
 
 use super::folder;
 use super::process::{envoy_binary, filter_wasm, free_port, replayd_binary, root, skip, trap_wasm};
+use super::replayd::Replayd;
 use super::stack::Stack;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -28,11 +29,28 @@ impl Wasm {
     }
 }
 
+/// The replayd that Envoy calls.
+pub(super) enum Beside {
+    /// There is none.
+    None,
+    /// One of the stack's own.
+    Own,
+    /// Another stack's, at this port, with this token.
+    Other {
+        /// Where Envoy calls it.
+        ingest: u16,
+        /// What Envoy shows to it.
+        token: String,
+    },
+}
+
 /// What one test wants to be different from the reference configuration.
 pub struct Settings {
     pub(super) workers: u32,
     pub(super) wasm: Wasm,
-    pub(super) replayd: bool,
+    pub(super) replayd: Beside,
+    pub(super) relayed: bool,
+    pub(super) replayd_toml: String,
     pub(super) lds: bool,
     pub(super) ecds: bool,
     pub(super) drain_s: u32,
@@ -53,7 +71,9 @@ impl Default for Settings {
         Self {
             workers: 2,
             wasm: Wasm::Shipped,
-            replayd: false,
+            replayd: Beside::None,
+            relayed: false,
+            replayd_toml: String::new(),
             lds: false,
             ecds: false,
             drain_s: 1,
@@ -112,9 +132,51 @@ impl Settings {
 
     /// Runs a replayd beside Envoy.
     #[must_use]
-    pub const fn replayd(mut self) -> Self {
-        self.replayd = true;
+    pub fn replayd(mut self) -> Self {
+        self.replayd = Beside::Own;
         self
+    }
+
+    /// Takes the replayd of another stack.
+    #[must_use]
+    pub fn shares(self, replayd: &Replayd) -> Self {
+        self.replayd_at(replayd.ingest().port(), &replayd.ingest_token())
+    }
+
+    /// Takes a replayd that runs already: the port where Envoy calls it, and the token that it wants.
+    #[must_use]
+    pub fn replayd_at(mut self, ingest: u16, token: &str) -> Self {
+        self.replayd = Beside::Other {
+            ingest,
+            token: token.to_owned(),
+        };
+        self
+    }
+
+    /// Puts a [`super::Relay`] between Envoy and replayd.
+    #[must_use]
+    pub const fn relayed(mut self) -> Self {
+        self.relayed = true;
+        self
+    }
+
+    /// Adds lines to the `replayd.toml` that replayd reads at its start.
+    #[must_use]
+    pub fn replayd_toml(mut self, lines: &str) -> Self {
+        self.replayd_toml.push_str(lines);
+        self.replayd_toml.push('\n');
+        self
+    }
+
+    /// Captures into a replayd of this stack's own; `capture` is merged into the document's.
+    #[must_use]
+    pub fn captures(self, capture: &Value) -> Self {
+        let settings = self.document(json!({"capture": {"enabled": true}}));
+        let settings = settings.document(json!({"capture": capture}));
+        if matches!(settings.replayd, Beside::None) {
+            return settings.replayd();
+        }
+        settings
     }
 
     /// Takes the listener from a file that [`Stack::reload`] can replace.
@@ -284,6 +346,7 @@ pub(super) struct Ports {
     pub(super) listener: u16,
     pub(super) admin: u16,
     pub(super) upstream: u16,
+    /// Where Envoy finds replayd.
     pub(super) replayd: u16,
 }
 

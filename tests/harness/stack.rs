@@ -1,14 +1,17 @@
 //! A running stack: Envoy with the filter, the demo upstream, and what a test asks of them.
 
 use super::client::Request;
+use super::control::UpstreamControl;
 use super::folder;
 use super::h2::Http2;
 use super::log::Complaints;
-use super::process::{Process, envoy_binary, replayd_binary, skip};
-use super::settings::{FILTER, Ports, Settings, document_in, filter_in, merge};
+use super::process::{Process, envoy_binary, free_port, skip};
+use super::relay::Relay;
+use super::replayd::Replayd;
+use super::settings::{Beside, FILTER, Ports, Settings, document_in, filter_in, merge};
 use super::stats::Stats;
 use super::wait::eventually;
-use crate::upstream::{Execution, Upstream};
+use crate::upstream::Upstream;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -32,8 +35,9 @@ pub struct Stack {
 #[derive(Debug)]
 struct Own {
     envoy: Process,
-    _replayd: Option<Process>,
-    _upstream: Upstream,
+    replayd: Option<Replayd>,
+    relay: Option<Relay>,
+    upstream: Option<Upstream>,
     folder: PathBuf,
     complaints: Complaints,
 }
@@ -53,7 +57,13 @@ impl Stack {
                 stack.admin = address_in("REPRISE_ADMIN_URL");
                 Some(stack)
             }
-            _ => Self::builder().start().await,
+            // The reference captures commands, and this stack has no replayd: nobody waits for it.
+            _ => {
+                Self::builder()
+                    .allow_log("replayd does not take captures")
+                    .start()
+                    .await
+            }
         }
     }
 
@@ -86,8 +96,8 @@ impl Stack {
         };
         let folder = folder::make(&wasm);
         let upstream = Upstream::start();
-        let ports = Ports::random(upstream.address().port());
-        let replayd = start_replayd(&settings, &folder, ports).await;
+        let mut ports = Ports::random(upstream.address().port());
+        let (replayd, relay) = start_replayd(&settings, &folder, &mut ports).await;
         let mut bootstrap = settings.bootstrap(ports);
         for (name, content) in &settings.files {
             fs::write(folder.join(name), content.to_string()).expect("a file of resources");
@@ -106,11 +116,12 @@ impl Stack {
         Some(Self {
             edge: ([127, 0, 0, 1], ports.listener).into(),
             admin: Some(admin),
-            upstream: UpstreamControl(upstream.address()),
+            upstream: UpstreamControl::at(upstream.address()),
             own: Some(Own {
                 envoy,
-                _replayd: replayd,
-                _upstream: upstream,
+                replayd,
+                relay,
+                upstream: Some(upstream),
                 folder,
                 complaints,
             }),
@@ -156,6 +167,12 @@ impl Stack {
         Stats::parse(&self.admin("GET", "/stats/prometheus").await)
     }
 
+    /// Reads those of Envoy's statistics whose names contain `filter`.
+    pub async fn stats_of(&self, filter: &str) -> Stats {
+        let target = format!("/stats/prometheus?filter={filter}");
+        Stats::parse(&self.admin("GET", &target).await)
+    }
+
     /// Asks Envoy's admin interface.
     pub async fn admin(&self, method: &str, target: &str) -> String {
         let admin = self.admin.expect("the stack's admin address is known");
@@ -166,6 +183,53 @@ impl Stack {
     #[must_use]
     pub fn envoy(&mut self) -> &mut Process {
         &mut self.own.as_mut().expect("a stack of this test's own").envoy
+    }
+
+    /// Gives the replayd beside Envoy.
+    #[must_use]
+    pub fn replayd(&self) -> &Replayd {
+        let own = self.own.as_ref().and_then(|own| own.replayd.as_ref());
+        own.expect("a stack with a replayd")
+    }
+
+    /// Gives the replayd beside Envoy, to be stopped and started.
+    #[must_use]
+    pub fn replayd_mut(&mut self) -> &mut Replayd {
+        let own = self.own.as_mut().and_then(|own| own.replayd.as_mut());
+        own.expect("a stack with a replayd")
+    }
+
+    /// Gives the relay between Envoy and replayd.
+    #[must_use]
+    pub fn relay(&self) -> &Relay {
+        let own = self.own.as_ref().and_then(|own| own.relay.as_ref());
+        own.expect("a stack with a relay")
+    }
+
+    /// Stops the upstream; what it remembers is lost.
+    pub async fn stop_upstream(&mut self) {
+        let own = self.own.as_mut().expect("a stack of this test's own");
+        drop(own.upstream.take());
+        let address = self.upstream.address();
+        eventually("the upstream has stopped", START, || async {
+            std::net::TcpListener::bind(address)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
+    /// Starts a stopped upstream at its old address, with nothing in its memory.
+    pub fn start_upstream(&mut self) {
+        let address = self.upstream.address();
+        let own = self.own.as_mut().expect("a stack of this test's own");
+        own.upstream = Some(Upstream::start_at(address));
+    }
+
+    /// Stops the upstream and starts it again.
+    pub async fn reboot_upstream(&mut self) {
+        self.stop_upstream().await;
+        self.start_upstream();
     }
 
     /// Reads Envoy's log so far.
@@ -279,67 +343,6 @@ impl Drop for Stack {
     }
 }
 
-/// What a test asks the demo upstream.
-#[derive(Debug, Clone, Copy)]
-pub struct UpstreamControl(SocketAddr);
-
-impl UpstreamControl {
-    /// Speaks to the upstream at `address`.
-    #[must_use]
-    pub const fn at(address: SocketAddr) -> Self {
-        Self(address)
-    }
-
-    /// Tells where the upstream listens.
-    #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.0
-    }
-
-    /// Gives all requests to `target` (with its query), whole or broken off, in order.
-    pub async fn seen(&self, target: &str) -> Vec<Execution> {
-        let log = self.all().await;
-        log.into_iter().filter(|seen| seen.target == target).collect()
-    }
-
-    /// Gives all requests, whole or broken off, in order.
-    pub async fn all(&self) -> Vec<Execution> {
-        let log = Request::new(self.0, "GET", "/_log").send().await.body;
-        serde_json::from_slice(&log).expect("the upstream's log")
-    }
-
-    /// Counts the executions of `target`.
-    pub async fn executions(&self, target: &str) -> usize {
-        self.seen(target).await.iter().filter(|seen| seen.ended).count()
-    }
-
-    /// Lets those go who wait at the gate, and all who come to it.
-    pub async fn open(&self, gate: &str) {
-        Request::new(self.0, "POST", &format!("/_gate/{gate}")).send().await;
-    }
-
-    /// Waits until `count` requests wait at the gate.
-    pub async fn held(&self, gate: &str, count: u64) {
-        eventually(
-            &format!("{count} requests wait at {gate}"),
-            Duration::from_secs(10),
-            || async {
-                let waiting = Request::new(self.0, "GET", &format!("/_gate/{gate}"))
-                    .send()
-                    .await
-                    .json()["waiting"]
-                    .clone();
-                if waiting == count {
-                    Ok(())
-                } else {
-                    Err(format!("{waiting} wait"))
-                }
-            },
-        )
-        .await;
-    }
-}
-
 fn address_in(variable: &str) -> Option<SocketAddr> {
     let url = std::env::var(variable).ok()?;
     let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
@@ -428,34 +431,30 @@ async fn ready(admin: SocketAddr, envoy: &mut Process, folder: &Path) {
     .await;
 }
 
-async fn start_replayd(settings: &Settings, folder: &Path, ports: Ports) -> Option<Process> {
-    if !settings.replayd {
-        fs::write(folder.join("reprise-data/ingest-token"), "a token for nobody").expect("the token is written");
-        return None;
-    }
-    let binary = replayd_binary().expect("replayd is built: cargo build -p replayd");
-    let log = fs::File::create(folder.join("replayd.log")).expect("a log for replayd");
-    let prepare = |command: &mut Command| {
-        command.args([
-            "serve",
-            "--data-dir",
-            "reprise-data",
-            "--console-address",
-            "127.0.0.1:0",
-        ]);
-        command.args(["--ingest-address", &format!("127.0.0.1:{}", ports.replayd)]);
-        command
-            .current_dir(folder)
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log);
+/// Starts what Envoy calls as replayd, and what stands between the two.
+async fn start_replayd(settings: &Settings, folder: &Path, ports: &mut Ports) -> (Option<Replayd>, Option<Relay>) {
+    let token = |token: &str| {
+        fs::write(folder.join("reprise-data/ingest-token"), token).expect("the token is written");
     };
-    let process = Process::start(&binary, prepare).unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
-    eventually("replayd listens", START, || async {
-        tokio::net::TcpStream::connect(("127.0.0.1", ports.replayd))
-            .await
-            .map(drop)
-            .map_err(|error| error.to_string())
-    })
-    .await;
-    Some(process)
+    let replayd = match &settings.replayd {
+        Beside::None => {
+            token("a token for nobody");
+            return (None, None);
+        }
+        Beside::Own => {
+            fs::write(folder.join("replayd.toml"), &settings.replayd_toml).expect("replayd's configuration is written");
+            Some(Replayd::start(folder, ports.replayd, free_port()).await)
+        }
+        Beside::Other { ingest, token: shown } => {
+            token(shown);
+            ports.replayd = *ingest;
+            None
+        }
+    };
+    if !settings.relayed {
+        return (replayd, None);
+    }
+    let relay = Relay::start(free_port(), ([127, 0, 0, 1], ports.replayd).into());
+    ports.replayd = relay.address().port();
+    (replayd, Some(relay))
 }

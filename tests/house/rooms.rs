@@ -63,9 +63,10 @@ fn filter_and_replayd_do_not_know_each_other() {
 }
 
 /// The rooms of replayd, and those that each may not enter.
-const CLOSED_DOORS: [(&str, &[&str]); 7] = [
+const CLOSED_DOORS: [(&str, &[&str]); 8] = [
     ("store", &["app", "ingest", "http", "ui", "worker", "run", "cli"]),
     ("app", &["ingest", "http", "ui", "worker", "run", "cli"]),
+    ("format", &["app", "ingest", "http", "ui", "worker", "run", "cli"]),
     ("ingest", &["http", "ui", "worker", "run", "cli"]),
     ("http", &["ingest", "ui", "worker", "run", "cli"]),
     ("ui", &["ingest", "http", "worker", "run", "cli"]),

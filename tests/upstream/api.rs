@@ -54,6 +54,15 @@ pub(super) async fn answer(request: Request<Incoming>, journal: Arc<Journal>) ->
     if let Some(draft) = control(&request, &journal) {
         return send(draft, &Script::default(), journal).await;
     }
+    if !(journal.is_ready() || request.method().is_safe() || request.headers().contains_key("replayd-signature")) {
+        let draft = Draft::json(StatusCode::SERVICE_UNAVAILABLE, &json!({"error": "not restored yet"}));
+        return send(
+            draft.with("reprise-boot-id", &journal.boot_id),
+            &Script::default(),
+            journal,
+        )
+        .await;
+    }
     let script = match script_of(request.headers()) {
         Ok(script) => script,
         Err(wrong) => {
@@ -138,8 +147,10 @@ fn control(request: &Request<Incoming>, journal: &Journal) -> Option<Draft> {
         return Some(Draft::json(StatusCode::OK, &json!(journal.log())));
     }
     if let Some(name) = path.strip_prefix("/_gate/") {
-        if request.method() == Method::POST {
-            journal.open(name);
+        match *request.method() {
+            Method::POST => journal.open(name),
+            Method::DELETE => journal.close(name),
+            _ => {}
         }
         return Some(Draft::json(StatusCode::OK, &json!({"waiting": journal.waiting(name)})));
     }
@@ -153,7 +164,9 @@ fn application(method: &str, target: &str, n: usize, body: &[u8], journal: &Jour
         ("POST", "/api/payments") => made("payments", "pay", n, body),
         ("POST", "/api/orders") => made("orders", "order", n, body),
         ("GET", "/api/payments" | "/api/orders") => listed(path, journal),
-        (_, "/api/commands") => commands(method, n, body, journal),
+        // Whoever looks whether it is there is told which life this is.
+        ("GET", "/") => Draft::json(StatusCode::OK, &json!({})).with("reprise-boot-id", &journal.boot_id),
+        (_, "/api/commands") => commands(method, body, journal),
         _ => Draft::json(StatusCode::CREATED, &json!({"n": n})),
     }
 }
@@ -184,17 +197,14 @@ fn listed(path: &str, journal: &Journal) -> Draft {
 }
 
 /// A queue that lives in memory and is gone after a restart.
-fn commands(method: &str, n: usize, body: &[u8], journal: &Journal) -> Draft {
+/// Commands are numbered from 1 in each life of the process, whatever else it does.
+fn commands(method: &str, body: &[u8], journal: &Journal) -> Draft {
     let draft = match method {
         "POST" => match serde_json::from_slice::<Value>(body)
             .ok()
             .and_then(|sent| sent.get("command").cloned())
         {
-            Some(command) => {
-                let entry = json!({"n": n, "command": command});
-                journal.commands(|queue| queue.push(entry.clone()));
-                Draft::json(StatusCode::CREATED, &entry)
-            }
+            Some(command) => Draft::json(StatusCode::CREATED, &journal.add_command(&command)),
             None => Draft::json(StatusCode::BAD_REQUEST, &json!({"error": "command is missing"})),
         },
         "GET" => Draft::json(StatusCode::OK, &json!(journal.commands(|queue| queue.clone()))),

@@ -59,13 +59,19 @@ pub(super) struct Journal {
     waiting: Mutex<HashMap<String, usize>>,
     /// Tells one run of this process from the next.
     pub(super) boot_id: String,
+    /// Whether only replays may change anything until the gate [`READY`] opens.
+    waits: bool,
 }
+
+/// The gate that says that everything is restored.
+const READY: &str = "ready";
 
 #[derive(Debug, Default)]
 struct Inner {
     log: Vec<Execution>,
     executed: usize,
     commands: Vec<serde_json::Value>,
+    numbered: usize,
 }
 
 impl Default for Journal {
@@ -76,11 +82,25 @@ impl Default for Journal {
             gates: watch::channel(HashSet::new()).0,
             waiting: Mutex::default(),
             boot_id: format!("{boot:016x}"),
+            waits: false,
         }
     }
 }
 
 impl Journal {
+    /// Begins a life that is not ready before it is restored.
+    pub(super) fn unready() -> Self {
+        Self {
+            waits: true,
+            ..Self::default()
+        }
+    }
+
+    /// Tells whether clients may change anything.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.waits || self.gates.borrow().contains(READY)
+    }
+
     /// Writes a request down; gives its number and how many with the same target and key were executed before it.
     pub(super) fn write(&self, mut seen: Execution) -> (usize, usize) {
         let mut inner = self.inner.lock().expect("no one panics with the journal open");
@@ -114,7 +134,16 @@ impl Journal {
         act(&mut self.inner.lock().expect("no one panics with the journal open").commands)
     }
 
-    /// Waits until the gate `name` is open; an open gate stays open.
+    /// Adds a command to the queue; gives its entry there.
+    pub(super) fn add_command(&self, command: &serde_json::Value) -> serde_json::Value {
+        let mut inner = self.inner.lock().expect("no one panics with the journal open");
+        inner.numbered += 1;
+        let entry = serde_json::json!({"id": inner.numbered, "command": command});
+        inner.commands.push(entry.clone());
+        entry
+    }
+
+    /// Waits until the gate `name` is open; an open gate stays open until it is closed.
     pub(super) async fn pass(&self, name: &str) {
         let mut gates = self.gates.subscribe();
         let _counted = Waiting::enter(self, name);
@@ -125,6 +154,13 @@ impl Journal {
     pub(super) fn open(&self, name: &str) {
         self.gates.send_modify(|open| {
             open.insert(name.to_owned());
+        });
+    }
+
+    /// Closes the gate `name` for all who come.
+    pub(super) fn close(&self, name: &str) {
+        self.gates.send_modify(|open| {
+            open.remove(name);
         });
     }
 

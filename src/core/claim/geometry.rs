@@ -95,7 +95,7 @@ impl Geometry {
 
 /// The names of the fixed set of keys.
 ///
-/// Shape: `b:<bucket>`, `q:<bucket>`, `r:<bucket>:<way>`, decimal.
+/// Shape: `b:<bucket>`, `q:<bucket>`, `r:<bucket>:<way>`, `l:<seat>`, decimal.
 #[derive(Debug, Default, Clone)]
 pub struct Name(String);
 
@@ -108,6 +108,11 @@ impl Name {
     /// Names the waiters of a bucket.
     pub fn waiters(&mut self, bucket: u32) -> &str {
         self.begin("q:").number(bucket)
+    }
+
+    /// Names the seat of a worker's ledger.
+    pub fn seat(&mut self, seat: u16) -> &str {
+        self.begin("l:").number(u32::from(seat))
     }
 
     /// Names the record of a way.
@@ -164,6 +169,7 @@ mod tests {
         let mut name = Name::default();
         assert_eq!(name.bucket(0), "b:0");
         assert_eq!(name.waiters(8191), "q:8191");
+        assert_eq!(name.seat(255), "l:255");
         assert_eq!(name.record(4_294_967_295, 31), "r:4294967295:31");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{State, Way};
 use crate::id::PRINCIPAL_ROWS;
-use crate::time::MonoMillis;
+use crate::time::{Millis, MonoMillis};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -139,35 +139,89 @@ impl Principals {
     }
 }
 
-/// The lease of the worker that sweeps: 16 random bytes of its VM, and its end.
+/// The lease of the VM that does what is done once in a process: 16 random bytes of it, its rank, and its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sweeper {
     /// Who sweeps.
     pub who: [u8; 16],
+    /// How well it is suited.
+    pub rank: Rank,
     /// Until when nobody else does.
     pub until: MonoMillis,
+}
+
+/// How well a VM is suited for what is done once in a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// It has streams, which should not wait.
+    Worker,
+    /// It has seen no stream.
+    Idle,
+    /// It is the main thread's, where metrics are shown: nothing shows them while it changes them.
+    Main,
+}
+
+/// How much longer a VM with streams waits for one without: the main thread has the time.
+const DEFERENCE: Millis = Millis(3000);
+/// How much longer others wait for the main thread's.
+const DEFERENCE_TO_MAIN: Millis = Millis(60_000);
+
+impl Rank {
+    const fn number(self) -> u8 {
+        match self {
+            Self::Worker => 0,
+            Self::Idle => 1,
+            Self::Main => 2,
+        }
+    }
+
+    const fn read(number: u8) -> Self {
+        match number {
+            2 => Self::Main,
+            1 => Self::Idle,
+            _ => Self::Worker,
+        }
+    }
 }
 
 impl Sweeper {
     /// Reads the lease; none if nobody ever swept.
     ///
-    /// Shape: `[u8; 24]`: who 16 | until ms u64, little endian.
+    /// Shape: `[u8; 25]`: who 16 | until ms u64 | rank u8, little endian.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        let (who, until) = bytes.split_first_chunk::<16>()?;
-        let until: &[u8; 8] = until.try_into().ok()?;
+        let (who, rest) = bytes.split_first_chunk::<16>()?;
+        let (until, rank) = rest.split_first_chunk::<8>()?;
+        let [rank] = rank else { return None };
         Some(Self {
             who: *who,
+            rank: Rank::read(*rank),
             until: MonoMillis(u64::from_le_bytes(*until)),
         })
     }
 
+    /// Tells whether a VM may take the lease, or have it longer: one that is better suited at once, one that is not only
+    /// after a while.
+    #[must_use]
+    pub fn yields_to(&self, who: &[u8; 16], rank: Rank, now: MonoMillis) -> bool {
+        if rank > Rank::Worker && (self.who == *who || self.rank < rank) {
+            return true;
+        }
+        let wait = match (self.rank, rank) {
+            (Rank::Main, Rank::Worker | Rank::Idle) => DEFERENCE_TO_MAIN,
+            (Rank::Worker | Rank::Idle, Rank::Worker) => DEFERENCE,
+            (Rank::Worker | Rank::Idle, Rank::Idle) | (_, Rank::Main) => Millis(0),
+        };
+        self.until.plus(wait) < now
+    }
+
     /// Writes the lease.
     #[must_use]
-    pub fn write(&self) -> [u8; 24] {
-        let mut out = [0; 24];
-        let [who @ .., u0, u1, u2, u3, u4, u5, u6, u7] = &mut out;
+    pub fn write(&self) -> [u8; 25] {
+        let mut out = [0; 25];
+        let [who @ .., u0, u1, u2, u3, u4, u5, u6, u7, rank] = &mut out;
         *who = self.who;
+        *rank = self.rank.number();
         [*u0, *u1, *u2, *u3, *u4, *u5, *u6, *u7] = self.until.0.to_le_bytes();
         out
     }
@@ -191,10 +245,27 @@ mod tests {
         assert_eq!(Usage::read(b"x"), Usage::default());
         let sweeper = Sweeper {
             who: [9; 16],
+            rank: Rank::Main,
             until: MonoMillis(8),
         };
         assert_eq!(Sweeper::read(&sweeper.write()), Some(sweeper));
         assert_eq!(Sweeper::read(b""), None);
+    }
+
+    #[test]
+    fn the_better_suited_has_the_lease_at_once_and_others_wait() {
+        let ends = |rank| Sweeper {
+            who: [9; 16],
+            rank,
+            until: MonoMillis(1000),
+        };
+        let may = |holder, who: u8, rank, now| ends(holder).yields_to(&[who; 16], rank, MonoMillis(now));
+        assert!(may(Rank::Idle, 9, Rank::Idle, 0), "its own");
+        assert!(!may(Rank::Worker, 9, Rank::Worker, 0), "a worker lets it lapse");
+        assert!(may(Rank::Idle, 1, Rank::Main, 0) && may(Rank::Worker, 1, Rank::Idle, 0));
+        assert!(!may(Rank::Idle, 1, Rank::Idle, 1000) && may(Rank::Idle, 1, Rank::Idle, 1001));
+        assert!(!may(Rank::Idle, 1, Rank::Worker, 4000) && may(Rank::Idle, 1, Rank::Worker, 4001));
+        assert!(!may(Rank::Main, 1, Rank::Idle, 61_000) && may(Rank::Main, 1, Rank::Idle, 61_001));
     }
 
     #[test]

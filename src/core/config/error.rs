@@ -96,6 +96,8 @@ impl fmt::Display for Place<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => out.write_str("document"),
+            // Nothing would be no place.
+            Self::Field(before, "") => write!(out, "{before}.\"\""),
             Self::Field(Self::Root, name) => out.write_str(name),
             Self::Field(before, name) => write!(out, "{before}.{name}"),
             Self::Item(before, at) => write!(out, "{before}[{at}]"),
@@ -129,6 +131,7 @@ mod tests {
         let options = first.field("idempotency");
         assert_eq!(options.field("mode").to_string(), "rules[1].idempotency.mode");
         assert_eq!(Place::Root.to_string(), "document");
+        assert_eq!(Place::Root.field("").to_string(), "document.\"\"");
     }
 
     #[test]

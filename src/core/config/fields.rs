@@ -1,8 +1,12 @@
 //! Every field of the document: the tables.
 
+mod capture;
+
+pub(super) use capture::{CaptureFields, OnlyFields, RedactFields, SampleFields};
+
 use super::kind::{
-    AnswerStatus, HeaderName, HostText, MethodNames, PrincipalSources, ProtectedMethods, ReleaseStatuses,
-    StoreStatuses, choice, in_steps, nullable, rules, text, uri, whole,
+    AnswerStatus, Flag, HeaderName, HostText, MethodNames, PrincipalSources, ProtectedMethods, ReleaseStatuses, choice,
+    in_steps, nullable, rules, statuses, text, uri, whole,
 };
 use super::table::{fields, table};
 use super::{HeaderSyntax, Methods, Mode, OnFull, OnIncomplete, OnUnknown, PrincipalSource, ReleaseOn, StatusSet};
@@ -33,8 +37,12 @@ fields! {
         version: u64 = whole(1..=1), 1;
         /// Names this layer, as part of the default namespace; two layers on one path must differ.
         name: String = text(128), "reprise".into();
+        /// Where replayd is: captures go there, and the policy comes from there.
+        replayd: ReplaydFields = table::<ReplaydFields>(), ReplaydFields::default();
         /// How much the filter holds in memory.
         limits: LimitFields = table::<LimitFields>(), LimitFields::default();
+        /// How a volatile upstream is brought back.
+        restore: RestoreFields = table::<RestoreFields>(), RestoreFields::default();
         /// How problems are told to clients.
         problem: ProblemFields = table::<ProblemFields>(), ProblemFields::default();
         /// Where a caller's identity is read from; the first source that is present counts, later ones are never
@@ -42,21 +50,14 @@ fields! {
         principal: Vec<PrincipalSource> = PrincipalSources, vec![PrincipalSource::Authorization];
         /// Idempotency keys.
         idempotency: KeyFields = table::<KeyFields>(), KeyFields::default();
+        /// What is captured.
+        capture: CaptureFields = table::<CaptureFields>(), CaptureFields::default();
         /// What some paths want, over the defaults above. Rules whose path, host and methods match count field by field;
         /// the more specific path wins, then the later rule.
         rules: Vec<RuleFields> = rules(), Vec::new();
     }
     later {
-        replayd = {"cluster": "replayd", "wait_cluster": "replayd_wait", "timeout_ms": 500};
-        restore = {"boot_gate": false};
         resources = [];
-        capture = {
-            "enabled": false, "methods": ["POST", "PATCH", "PUT", "DELETE"], "statuses": "all", "exclude": [],
-            "only": {"headers": {}, "content_types": [], "bytes_max": null, "latency_min_ms": null},
-            "sample": {"rate": 1.0, "by": null}, "durability": "async", "on_replayd_down": "open",
-            "body_bytes_max": 1048576, "labels": [],
-            "redact": {"headers": [], "query": [], "form": [], "json": [], "seal": []}
-        };
         hooks = {"enabled": true, "on_error": "ignore", "body_bytes_max": 262144, "hooks": []};
         approvals = {"enabled": false, "scope": [], "rules": []};
     }
@@ -70,13 +71,39 @@ fields! {
     pub(super) struct LimitFields {
         /// Bytes of copies that one worker holds at once; above it completions leave tombstones.
         buffered_bytes_max: u64 = whole(65_536..=512 * MIB), 64 * MIB;
+        /// Bytes of captures that one worker holds at once, those that travel included; above it bodies are left out,
+        /// then captures are dropped and counted.
+        capture_bytes_max: u64 = whole(65_536..=512 * MIB), 16 * MIB;
+        /// Largest request that is held whole, in bytes; Envoy's buffer limit has to be above it.
+        hold_bytes_max: u64 = whole(1024..=64 * MIB), 4_063_232;
     }
     later {
-        capture_bytes_max = 16777216;
-        hold_bytes_max = 4063232;
         waiters_max = 1000;
         waiters_per_key_max = 64;
     }
+}
+
+fields! {
+    /// Where replayd is.
+    pub(super) struct ReplaydFields {
+        /// The proxy's cluster.
+        cluster: String = text(256), "replayd".into();
+        /// Milliseconds that a call may take.
+        timeout_ms: u64 = whole(10..=60_000), 500;
+    }
+    later {
+        wait_cluster = "replayd_wait";
+    }
+}
+
+fields! {
+    /// How a volatile upstream is brought back.
+    pub(super) struct RestoreFields {
+        /// Whether a new boot id of an upstream closes the gate of its cluster until replayd opens it: for clusters of
+        /// one instance whose responses carry Reprise-Boot-Id.
+        boot_gate: bool = Flag, false;
+    }
+    later {}
 }
 
 fields! {
@@ -109,7 +136,7 @@ fields! {
         retain_s: u64 = whole(1..=RETAIN_S_MAX), 900;
         /// Statuses whose response is stored: all, or a list of codes, classes (2xx) and ranges (200-207). The key is
         /// released after any other, but for a 503 without Retry-After, whose outcome is unknown.
-        store_on: StatusSet = StoreStatuses, StatusSet::ALL;
+        store_on: StatusSet = statuses("so that no response would be stored; mode: off says that"), StatusSet::ALL;
         /// Statuses that say that nothing ran, so that the key is free again; wins over `store_on`. 503+retry-after is
         /// a 503 that carries Retry-After.
         release_on: ReleaseOn = ReleaseStatuses, released();
@@ -183,6 +210,8 @@ fields! {
         r#match: MatchFields = table::<MatchFields>(), MatchFields::default();
         /// What they want of keys.
         idempotency: RouteFields = table::<RouteFields>(), RouteFields::default();
+        /// What of them is captured.
+        capture: CaptureFields = table::<CaptureFields>(), CaptureFields::default();
     }
     later {}
 }
@@ -205,6 +234,8 @@ fields! {
     pub(super) struct MetadataFields {
         /// What the route wants of keys.
         idempotency: RouteFields = table::<RouteFields>(), RouteFields::default();
+        /// What of it is captured; a safe method counts only if the document names it as well.
+        capture: CaptureFields = table::<CaptureFields>(), CaptureFields::default();
     }
     later {}
 }

@@ -3,20 +3,28 @@
 //! Which fields there are is in the tables; kinds of one concept only (statuses, names, places) have files of their own.
 
 mod choice;
+mod flag;
 mod later;
 mod list;
 mod name;
+mod rate;
+mod secret;
+mod select;
 mod status;
 mod text;
 mod whole;
 
 pub(super) use choice::choice;
+pub(super) use flag::Flag;
 pub(super) use later::later;
 #[cfg(feature = "schema")]
 pub(super) use later::schema as later_schema;
-pub(super) use list::{nullable, rules};
+pub(super) use list::{list, nullable, rules};
 pub(super) use name::{HeaderName, MethodNames, PrincipalSources, ProtectedMethods};
-pub(super) use status::{AnswerStatus, ReleaseStatuses, StoreStatuses};
+pub(super) use rate::Rate;
+pub(super) use secret::{Pointer, Seal, SecretField, SecretHeader};
+pub(super) use select::{Excluded, HeaderValues, MediaRange, SampledBy};
+pub(super) use status::{AnswerStatus, ReleaseStatuses, statuses};
 pub(super) use text::{HostText, text, uri};
 pub(super) use whole::{in_steps, whole};
 

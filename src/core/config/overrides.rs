@@ -1,7 +1,9 @@
 //! What a route's own metadata says, over rules and defaults.
 
+mod capture;
+
 use super::error::{Place, Problems};
-use super::fields::{MetadataFields, RouteFields};
+use super::fields::{CaptureFields, MetadataFields, RouteFields};
 use super::kind::Kind;
 use super::read::status;
 use super::table::{Table, table};
@@ -11,13 +13,16 @@ use serde_json::Value;
 
 /// What a route's metadata (`filter_metadata.reprise`) says, checked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Overrides(RouteFields);
+pub struct Overrides {
+    keys: RouteFields,
+    capture: CaptureFields,
+}
 
 impl Overrides {
     /// Reads a route's metadata.
     ///
     /// Shape: `{idempotency: {mode, methods, header, retain_s, store_on, release_on, on_unknown, on_incomplete,
-    /// answer_status, in_flight_status}}`, each of them optional.
+    /// answer_status, in_flight_status}, capture: {…}}`, each of them optional; `capture` is the document's.
     ///
     /// # Errors
     ///
@@ -26,25 +31,28 @@ impl Overrides {
         let mut problems = Problems::default();
         let fields = table::<MetadataFields>()
             .read(value, &Place::Root, &mut problems)
-            .unwrap_or_default()
-            .idempotency();
-        check_off(
-            &fields,
-            &RouteFields::default(),
-            &Place::Root.field("idempotency"),
-            &mut problems,
-        );
-        problems.or(Self(fields))
+            .unwrap_or_default();
+        let (keys, capture) = (fields.idempotency(), fields.capture());
+        let (keys_place, capture_place) = (Place::Root.field("idempotency"), Place::Root.field("capture"));
+        check_off(&keys, &RouteFields::default(), &keys_place, &mut problems);
+        capture.check(&CaptureFields::default(), &capture_place, &mut problems);
+        problems.or(Self { keys, capture })
     }
 
     /// Tells the mode that the metadata asks for, if it does.
     #[must_use]
     pub const fn mode(&self) -> Option<Mode> {
-        self.0.mode
+        self.keys.mode
     }
 
-    pub(super) fn apply(&self, policy: &mut Policy) {
-        self.0.apply(policy);
+    /// Shows what the metadata say of keys.
+    pub(super) const fn keys(&self) -> &RouteFields {
+        &self.keys
+    }
+
+    /// Shows what the metadata say of capture.
+    pub(super) const fn capture(&self) -> &CaptureFields {
+        &self.capture
     }
 }
 
@@ -111,7 +119,7 @@ mod tests {
             "{text}"
         );
         let text = Overrides::read(&json!({"name": "x"})).unwrap_err().to_string();
-        assert_eq!(text, "name: is not known; allowed: idempotency");
+        assert_eq!(text, "name: is not known; allowed: idempotency, capture");
     }
 
     /// Case T12.
@@ -133,7 +141,7 @@ mod tests {
             "release_on": [], "on_unknown": "release", "on_incomplete": "unknown", "answer_status": 409, "in_flight_status": 423});
         let before = RouteFields::default().defaults();
         let mut after = before.clone();
-        read(&all).unwrap().apply(&mut after);
+        read(&all).unwrap().keys().apply(&mut after);
         // What only the document says stays; everything else is another now.
         after.header_syntax = before.header_syntax;
         assert_eq!(
@@ -141,7 +149,7 @@ mod tests {
             Policy {
                 retain: Millis(5000),
                 unknown_retain: before.unknown_retain,
-                ..read(&all).unwrap().0.defaults()
+                ..read(&all).unwrap().keys().defaults()
             }
         );
         assert_ne!(after.in_flight_status, before.in_flight_status);

@@ -31,6 +31,8 @@ pub struct Policy {
     pub answer_status: Option<u16>,
     /// The status that tells a duplicate that the first request still runs.
     pub in_flight_status: u16,
+    /// What is captured.
+    pub capture: super::CapturePolicy,
 }
 
 /// Whether a key is wanted.

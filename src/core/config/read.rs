@@ -4,7 +4,9 @@ use super::error::{Place, Problems};
 use super::fields::{DocumentFields, KeyFields, LimitFields, ProblemFields, RouteFields, StoreFields};
 use super::kind::Kind;
 use super::table::table;
-use super::{ConfigError, ConfigErrors, Document, Policy, ProblemStyle, Routes, StoreLimits};
+use super::{
+    CapturePolicy, ConfigError, ConfigErrors, Document, Policy, ProblemStyle, ReplaydPlace, Routes, StoreLimits,
+};
 use crate::time::Millis;
 use alloc::format;
 use alloc::vec;
@@ -63,15 +65,26 @@ impl Document {
         let place = Place::Root.field("idempotency");
         check_rate(&keys, &place, problems);
         check_principal_share(&keys.1, &place, problems);
-        let mut routes = Routes::new(defaults(&keys), keys.1.unknown_retain_s().map(Millis::from_seconds));
+        let capture = fields.capture();
+        capture.check_closed(&Place::Root.field("capture"), problems);
+        let unknown_retain = keys.1.unknown_retain_s().map(Millis::from_seconds);
+        let mut routes = Routes::new(defaults(&keys), capture, unknown_retain);
         routes.add(&fields.rules(), &keys.0, &Place::Root.field("rules"), problems);
+        let (limits, replayd) = (fields.limits(), fields.replayd());
         Self {
             name: fields.name(),
             namespace: keys.1.namespace(),
             principal: fields.principal(),
             problem: style(&fields.problem()),
-            store: store(&keys.1, &fields.limits()),
+            store: store(&keys.1, &limits),
             routes,
+            replayd: ReplaydPlace {
+                cluster: replayd.cluster(),
+                timeout: Millis(replayd.timeout_ms()),
+            },
+            capture_bytes_max: limits.capture_bytes_max(),
+            hold_bytes_max: limits.hold_bytes_max(),
+            boot_gate: fields.restore().boot_gate(),
         }
     }
 
@@ -171,6 +184,7 @@ impl RouteFields {
             on_incomplete: self.on_incomplete(),
             answer_status: self.answer_status(),
             in_flight_status: status(self.in_flight_status()),
+            capture: CapturePolicy::off(),
         }
     }
 }
@@ -236,6 +250,32 @@ mod tests {
     }
 
     #[test]
+    fn where_replayd_is_and_what_is_held_is_read() {
+        let document = read(
+            &json!({"version": 1, "replayd": {"cluster": "keeper", "timeout_ms": 50},
+            "limits": {"capture_bytes_max": 65_536, "hold_bytes_max": 2048}, "restore": {"boot_gate": true}}),
+        );
+        let document = document.unwrap().unwrap();
+        assert_eq!(
+            (document.replayd.cluster.as_str(), document.replayd.timeout),
+            ("keeper", Millis(50))
+        );
+        assert_eq!(
+            (document.capture_bytes_max, document.hold_bytes_max, document.boot_gate),
+            (65_536, 2048, true)
+        );
+        let defaults = read(&json!({"version": 1})).unwrap().unwrap();
+        assert_eq!(
+            (defaults.replayd.cluster.as_str(), defaults.replayd.timeout),
+            ("replayd", Millis(500))
+        );
+        assert_eq!(
+            (defaults.capture_bytes_max, defaults.hold_bytes_max, defaults.boot_gate),
+            (16_777_216, 4_063_232, false)
+        );
+    }
+
+    #[test]
     fn every_default_may_be_repeated() {
         let whole = include_str!("fixtures/default.json");
         let minimal = read(&json!({"version": 1})).unwrap();
@@ -254,7 +294,7 @@ mod tests {
         );
         assert!(lines.contains(&"version: 2 is not 1"), "{text}");
         assert!(
-            lines[0].starts_with("nam: is not known; allowed: version, name, limits,"),
+            lines[0].starts_with("nam: is not known; allowed: version, name, replayd, limits,"),
             "{text}"
         );
     }
@@ -276,8 +316,8 @@ mod tests {
 
     #[test]
     fn features_to_come_are_refused() {
-        let want = "capture.enabled: true is not available yet, only false is accepted";
-        refused(&json!({"version": 1, "capture": {"enabled": true}}), want);
+        let want = "hooks.enabled: false is not available yet, only true is accepted";
+        refused(&json!({"version": 1, "hooks": {"enabled": false}}), want);
         let want = "idempotency.execution: \"detached\" is not available yet, only \"inline\" is accepted";
         keys_refused(&json!({"execution": "detached"}), want);
         let want = "idempotency.mode: \"manual\" is not available yet; allowed: off, optional, required";
@@ -344,7 +384,14 @@ mod tests {
                 Just("path".into()),
                 Just("version".into()),
                 Just("mode".into()),
-                Just("store_on".into())
+                Just("store_on".into()),
+                Just("capture".into()),
+                Just("redact".into()),
+                Just("sample".into()),
+                Just("exclude".into()),
+                Just("only".into()),
+                Just("json".into()),
+                Just("by".into())
             ];
             let leaf = prop_oneof![
                 Just(Value::Null),

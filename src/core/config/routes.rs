@@ -1,23 +1,54 @@
 //! Which rules are about a request, and what they and its route want together.
 
 mod cover;
+mod fit;
 mod host;
 mod path;
 
 use self::cover::{Cover, Sample};
 use self::host::HostPattern;
 use super::error::{Place, Problems};
-use super::fields::{RouteFields, RuleFields};
+use super::fields::{CaptureFields, RouteFields, RuleFields};
 use super::overrides::check_off;
 use super::table::Table;
 use super::{Overrides, Policy};
 use crate::time::Millis;
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// Most rules that one path may have: a selection has a bit for each.
 const RULES_PER_PATH_MAX: usize = 64;
+
+/// Gives the plainest spelling of a path, as rules read it; see [`Routes`].
+///
+/// Allocates nothing for a path that is in it already.
+pub(crate) fn plain_path(path: &[u8]) -> Cow<'_, str> {
+    match String::from_utf8_lossy(path) {
+        Cow::Borrowed(path) => path::plain(path),
+        Cow::Owned(path) => Cow::Owned(path::plain(&path).into_owned()),
+    }
+}
+
+/// Reads a template by itself, in its plainest spelling.
+pub(crate) fn check_template(written: &str) -> Result<String, String> {
+    let template = path::template(written)?;
+    if template != path::REST
+        && let Err(error) = matchit::Router::new().insert(template.as_str(), 0_u32)
+    {
+        return Err(format!(
+            "{written:?} is not a template: {}",
+            error.to_string().to_ascii_lowercase()
+        ));
+    }
+    Ok(template)
+}
+
+/// Tells whether a path in its plainest spelling fits one template.
+pub(crate) fn path_fits(template: &str, plain_path: &str) -> bool {
+    fit::fits(template, plain_path)
+}
 
 /// The rules of a document over its defaults.
 ///
@@ -38,6 +69,8 @@ const RULES_PER_PATH_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Routes {
     defaults: Policy,
+    /// What the document writes of capture.
+    capture: CaptureFields,
     /// How long unknown outcomes live; none = as long as the route's records.
     unknown_retain: Option<Millis>,
     /// In the order of the document.
@@ -66,6 +99,7 @@ struct Rule {
     /// None = all.
     methods: Option<Vec<String>>,
     fields: RouteFields,
+    capture: CaptureFields,
 }
 
 /// The rules that are about one request: small, and equal for requests that meet the same ones.
@@ -84,7 +118,13 @@ impl Selection {
 impl PartialEq for Routes {
     /// Compares what was written; the router is made from it.
     fn eq(&self, other: &Self) -> bool {
-        let settings = |routes: &Self| (routes.defaults.clone(), routes.unknown_retain);
+        let settings = |routes: &Self| {
+            (
+                routes.defaults.clone(),
+                routes.capture.filled_whole(),
+                routes.unknown_retain,
+            )
+        };
         settings(self) == settings(other) && self.rules == other.rules && self.templates == other.templates
     }
 }
@@ -94,9 +134,11 @@ impl Routes {
     ///
     /// `unknown_retain` is how long unknown outcomes live; none = as long as the route's records.
     #[must_use]
-    pub fn new(defaults: Policy, unknown_retain: Option<Millis>) -> Self {
+    pub(super) fn new(mut defaults: Policy, capture: CaptureFields, unknown_retain: Option<Millis>) -> Self {
+        defaults.capture = capture.policy();
         Self {
             defaults,
+            capture,
             unknown_retain,
             rules: Vec::new(),
             templates: Vec::new(),
@@ -138,8 +180,7 @@ impl Routes {
     }
 
     fn template(&self, path: &[u8]) -> Option<(u32, &Template)> {
-        let path = String::from_utf8_lossy(path);
-        let path = path::plain(&path);
+        let path = plain_path(path);
         let at = self.router.at(&path).map(|found| *found.value).ok().or(self.rest)?;
         Some((at, self.templates.get(usize::try_from(at).ok()?)?))
     }
@@ -147,14 +188,19 @@ impl Routes {
     /// Merges what counts for a request: its route's metadata over its rules over the defaults, field by field.
     #[must_use]
     pub fn policy(&self, selection: Selection, overrides: Option<&Overrides>) -> Policy {
-        let mut policy = self.defaults.clone();
-        for rule in self.selected(selection) {
-            rule.fields.apply(&mut policy);
-        }
-        if let Some(overrides) = overrides {
-            overrides.apply(&mut policy);
+        let rules = self.selected(selection).map(|rule| (&rule.fields, &rule.capture));
+        self.merged(rules.chain(overrides.map(|overrides| (overrides.keys(), overrides.capture()))))
+    }
+
+    /// Lays `over` over the defaults, one after the other.
+    fn merged<'a>(&self, over: impl Iterator<Item = (&'a RouteFields, &'a CaptureFields)>) -> Policy {
+        let (mut policy, mut capture) = (self.defaults.clone(), self.capture.clone());
+        for (keys, captured) in over {
+            keys.apply(&mut policy);
+            capture.lay(captured);
         }
         policy.unknown_retain = self.unknown_retain.unwrap_or(policy.retain);
+        policy.capture = capture.policy();
         policy
     }
 
@@ -183,9 +229,7 @@ impl Routes {
             .flat_map(|(at, template)| self.numbered(template).map(move |(rule, _)| (at, template, rule)))
             .filter(|(at, _, rule)| rule.template == *at)
             .map(|(_, template, rule)| {
-                let mut policy = self.defaults.clone();
-                rule.fields.apply(&mut policy);
-                policy.unknown_retain = self.unknown_retain.unwrap_or(policy.retain);
+                let policy = self.merged(core::iter::once((&rule.fields, &rule.capture)));
                 (template.path.as_str(), policy)
             })
     }
@@ -201,6 +245,7 @@ impl Routes {
         for (at, rule) in rules.iter().enumerate() {
             let here = place.item(at);
             check_off(&rule.idempotency(), defaults, &here.field("idempotency"), problems);
+            rule.capture().check(&self.capture, &here.field("capture"), problems);
             if let Err(problem) = self.add_rule(at, rule) {
                 problems.add(&here.field("match").field("path"), format_args!("{problem}"));
             }
@@ -223,6 +268,7 @@ impl Routes {
             host: HostPattern::new(&wanted.host()),
             methods: wanted.methods(),
             fields: rule.idempotency(),
+            capture: rule.capture(),
         };
         let own = self.templates.get_mut(at_template).map(|template| &mut template.rules);
         let own = own.filter(|own| own.len() < RULES_PER_PATH_MAX);
@@ -332,13 +378,19 @@ impl Routes {
 }
 
 fn note_contradictions(earlier: &Rule, later: &Rule, place: &Place<'_>, problems: &mut Problems) {
-    for name in later.fields.contradictions(&earlier.fields) {
-        let other = format_args!("{place}[{}].idempotency.{name}", earlier.at);
-        let here = place.item(later.at);
+    let here = place.item(later.at);
+    let mut note = |part: &str, name: &str| {
+        let other = format_args!("{place}[{}].{part}.{name}", earlier.at);
         problems.add(
-            &here.field("idempotency").field(name),
+            &here.field(part).field(name),
             format_args!("contradicts {other}: both rules have the same match"),
         );
+    };
+    for name in later.fields.contradictions(&earlier.fields) {
+        note("idempotency", name);
+    }
+    for name in later.capture.differing(&earlier.capture) {
+        note("capture", &name);
     }
 }
 

@@ -106,7 +106,7 @@ fn workers_and_reloads_come_and_go_and_the_keys_stay_the_same() {
     let world = World::new();
     let mut first = Worker::start(&world, SMALL);
     let keys = world.data.borrow().len();
-    assert_eq!(keys, 2 + 2 * 2 + 64 + 6);
+    assert_eq!(keys, 2 + 2 * 2 + 64 + 7 + 256);
     for n in 0..1000 {
         let mut worker = Worker::start(&world, SMALL);
         let mut exchange = worker.post(&format!("k{n}"), "").forwarded();

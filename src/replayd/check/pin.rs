@@ -38,23 +38,42 @@ fn cluster(scene: &Scene<'_>, report: &mut Report) {
         .field("static_resources")
         .map(|root| root.items("clusters"))
         .unwrap_or_default();
-    let Some(wanted) = scene
-        .raw
-        .get("replayd")
-        .and_then(|replayd| replayd.get("cluster")?.as_str())
-    else {
+    let Some(wanted) = wanted_cluster(scene) else {
         return;
     };
-    if !listed.is_empty() && !listed.iter().any(|cluster| cluster.text("name") == Some(wanted)) {
-        let text = format!("has no cluster {wanted:?}, which the document names in replayd.cluster");
+    if !listed.is_empty() && !listed.iter().any(|cluster| cluster.text("name") == Some(wanted.name)) {
+        let text = format!("has no cluster {:?}, {}", wanted.name, wanted.why);
         report.error("static_resources.clusters", text);
     }
+}
+
+/// A cluster that has to be there.
+struct Wanted<'a> {
+    name: &'a str,
+    why: &'static str,
+}
+
+/// Gives the cluster of replayd, if the document names it or needs it.
+fn wanted_cluster<'a>(scene: &'a Scene<'_>) -> Option<Wanted<'a>> {
+    let named = scene
+        .raw
+        .get("replayd")
+        .and_then(|replayd| replayd.get("cluster")?.as_str());
+    if let Some(name) = named {
+        let why = "which the document names in replayd.cluster";
+        return Some(Wanted { name, why });
+    }
+    let document = scene.document()?;
+    (document.captures() || document.boot_gate).then_some(Wanted {
+        name: &document.replayd.cluster,
+        why: "where captures go and boot gates are opened from; the document's replayd.cluster names it",
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{document, errors, sound, warnings};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn a_missing_singleton_is_a_warning() {
@@ -77,11 +96,29 @@ mod tests {
     fn a_cluster_that_the_document_names_must_be_there() {
         let named = |envoy: &mut _| document(envoy)["replayd"] = json!({"cluster": "replayd"});
         sound(named);
-        let missing = |envoy: &mut serde_json::Value| {
+        let missing = |envoy: &mut Value| {
             named(envoy);
             envoy["static_resources"]["clusters"][1]["name"] = json!("other");
         };
         errors(missing, "has no cluster \"replayd\"");
+    }
+
+    #[test]
+    fn a_document_that_captures_needs_the_cluster_of_replayd() {
+        let wants: [fn(&mut Value); 3] = [
+            |document| document["capture"] = json!({"enabled": true}),
+            |document| document["rules"] = json!([{"capture": {"enabled": true}}]),
+            |document| document["restore"] = json!({"boot_gate": true}),
+        ];
+        for want in wants {
+            sound(|envoy| want(document(envoy)));
+            let missing = |envoy: &mut Value| {
+                want(document(envoy));
+                envoy["static_resources"]["clusters"][1]["name"] = json!("other");
+            };
+            errors(missing, "has no cluster \"replayd\", where captures go");
+        }
+        sound(|envoy| envoy["static_resources"]["clusters"][1]["name"] = json!("other"));
     }
 
     #[test]

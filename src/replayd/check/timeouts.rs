@@ -3,6 +3,8 @@
 use super::node::Node;
 use super::report::Report;
 use super::scene::Scene;
+use reprise_core::config::{Document, Durability};
+use std::iter::once;
 
 /// Envoy's own `stream_idle_timeout`.
 const IDLE_MS: u64 = 300_000;
@@ -66,9 +68,37 @@ fn holds_bodies(scene: &Scene<'_>) -> bool {
     .any(|(name, word)| scene.word(name) == Some(word))
 }
 
+/// Tells how much of a body may be held, and by which field; none if no body is.
+fn held_bytes(scene: &Scene<'_>) -> Option<Held> {
+    let document = scene.document();
+    let hold_bytes_max = document.map_or(HOLD_BYTES, |document| document.hold_bytes_max);
+    // Signed replays are held to their ends; they come where something is captured.
+    let is_held = holds_bodies(scene) || document.is_some_and(Document::captures);
+    let held = is_held.then_some(Held {
+        bytes: hold_bytes_max,
+        field: "hold_bytes_max",
+    });
+    let policies = document.into_iter().flat_map(|document| {
+        let defaults = document.routes.defaults().capture.clone();
+        once(defaults).chain(document.routes.rules().map(|(_, policy)| policy.capture))
+    });
+    let ahead = policies.filter(|capture| capture.durability != Durability::Async);
+    let ahead = ahead.map(|capture| Held {
+        bytes: capture.body_bytes_max.into(),
+        field: "capture.body_bytes_max of what is written ahead",
+    });
+    held.into_iter().chain(ahead).max_by_key(|held| held.bytes)
+}
+
+/// How much of a body may be held.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    bytes: u64,
+    field: &'static str,
+}
+
 fn body_limit(scene: &Scene<'_>, report: &mut Report) {
-    let held = scene.raw["limits"]["hold_bytes_max"].as_u64().unwrap_or(HOLD_BYTES);
-    let least = holds_bodies(scene).then_some(held);
+    let least = held_bytes(scene);
     let Some(routes) = scene.manager.field("route_config") else {
         let text = "routes come from elsewhere: see that each virtual host sets request_body_buffer_limit";
         return report.warn(&scene.manager.place, text);
@@ -81,7 +111,7 @@ fn body_limit(scene: &Scene<'_>, report: &mut Report) {
     }
 }
 
-fn host_limit(host: &Node<'_>, least: Option<u64>, report: &mut Report) {
+fn host_limit(host: &Node<'_>, least: Option<Held>, report: &mut Report) {
     let routes = host.items("routes");
     let forwarding: Vec<&Node<'_>> = routes.iter().filter(|route| route.field("route").is_some()).collect();
     let each = !forwarding.is_empty()
@@ -99,13 +129,13 @@ fn host_limit(host: &Node<'_>, least: Option<u64>, report: &mut Report) {
     }
 }
 
-fn one_limit(node: &Node<'_>, least: Option<u64>, report: &mut Report) {
+fn one_limit(node: &Node<'_>, least: Option<Held>, report: &mut Report) {
     let Some(limit) = node.number("request_body_buffer_limit") else {
         let text = "request_body_buffer_limit is needed, or duplicates with a large body get 413 at random";
         return report.error(&node.place, text);
     };
-    if let Some(least) = least.filter(|least| limit <= *least) {
-        let text = format!("request_body_buffer_limit is {limit}; above hold_bytes_max {least} is needed");
+    if let Some(Held { bytes, field }) = least.filter(|least| limit <= least.bytes) {
+        let text = format!("request_body_buffer_limit is {limit}; above {field} {bytes} is needed");
         report.error(&node.place, text);
     }
 }
@@ -173,6 +203,25 @@ mod tests {
             },
             "above hold_bytes_max 4063232 is needed",
         );
+    }
+
+    #[test]
+    fn a_body_limit_is_above_what_captures_hold() {
+        errors(
+            |envoy| {
+                document(envoy)["capture"] = json!({"enabled": true});
+                host(envoy)["request_body_buffer_limit"] = json!(4_063_232);
+            },
+            "above hold_bytes_max 4063232 is needed",
+        );
+        errors(
+            |envoy| {
+                document(envoy)["rules"] = json!([
+                    {"capture": {"enabled": true, "durability": "write_ahead", "body_bytes_max": 8_388_608}}]);
+            },
+            "above capture.body_bytes_max of what is written ahead 8388608 is needed",
+        );
+        sound(|envoy| document(envoy)["capture"] = json!({"enabled": true, "durability": "write_ahead"}));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod envoy;
 mod files;
+mod gates;
 mod reach;
 
 use super::output::Output;
@@ -117,6 +118,7 @@ async fn look(arguments: &Arguments, config: &Config) -> Vec<Check> {
     let mut checks = files::checks(&config.data_dir);
     checks.push(reach::ingest(&places).await);
     checks.push(reach::console(&places).await);
+    checks.extend(gates::check(&places.console, &config.data_dir).await);
     if let Some(url) = &arguments.envoy_admin {
         checks.push(envoy::admin(url).await);
     }

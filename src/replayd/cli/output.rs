@@ -2,6 +2,7 @@
 
 use super::{Diagnostic, Failure};
 use anstream::AutoStream;
+use serde_json::Value;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Stderr, Stdout, Write};
 
@@ -37,6 +38,46 @@ impl Output {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Writes an answer to standard output, as JSON.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(super) fn json(&mut self, answer: &Value) -> Result<(), Box<dyn Diagnostic>> {
+        self.write(format_args!("{answer:#}\n"))
+    }
+
+    /// Writes an answer to standard output: as JSON, or for people as `text` lays it out.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(super) fn answer<T: Display>(
+        &mut self,
+        json: bool,
+        answer: &Value,
+        text: impl FnOnce() -> T,
+    ) -> Result<(), Box<dyn Diagnostic>> {
+        if json { self.json(answer) } else { self.write(text()) }
+    }
+
+    /// Writes `bytes` to standard output, as they are.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(super) fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), Box<dyn Diagnostic>> {
+        let mut out = io::stdout().lock();
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::because("cannot write to standard output", error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells whether a person reads along the progress.
+    pub(super) fn is_terminal_beside() -> bool {
+        io::stderr().is_terminal()
     }
 
     /// Writes `text` to standard error; there is nowhere to tell that it failed.

@@ -1,9 +1,12 @@
 //! `replayd.toml`: raw as written, then checked, with the place of every problem.
 
+use super::captures::{RawCaptures, bytes_max, retain_days, unknown_after_s};
 use super::options::{LogFormat, LogLevel, Options, address, directory, shutdown_ms};
+use super::targets::{self, RawTarget};
 use super::{ConfigError, Problem};
 use miette::NamedSource;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -19,6 +22,8 @@ struct Raw {
     ingest: RawListener,
     console: RawListener,
     log: RawLog,
+    captures: RawCaptures,
+    targets: BTreeMap<Spanned<String>, RawTarget>,
 }
 
 #[derive(Deserialize, Default)]
@@ -60,6 +65,10 @@ fn checked(text: &str) -> Result<Options, Vec<Problem>> {
     let raw: Raw = toml::from_str(text)
         .map_err(|error| vec![problem(error.message().to_owned(), error.span().unwrap_or_default())])?;
     let mut wrong = Vec::new();
+    let view = raw.captures.view;
+    let captures_view = view.map(|view| view.check(&mut |message, span| wrong.push(problem(message, span))));
+    let mut tell = |message, span| wrong.push(problem(message, span));
+    let targets = targets::check(raw.targets, &mut tell);
     let options = Options {
         data_dir: check(raw.data_dir, |text| directory(&text), &mut wrong),
         shutdown_delay_ms: check(raw.shutdown_delay_ms, shutdown_ms, &mut wrong),
@@ -68,6 +77,11 @@ fn checked(text: &str) -> Result<Options, Vec<Problem>> {
         console_address: check(raw.console.address, |text| address(&text), &mut wrong),
         log_level: raw.log.level,
         log_format: raw.log.format,
+        captures_retain_days: check(raw.captures.retain_days, retain_days, &mut wrong),
+        captures_bytes_max: check(raw.captures.bytes_max, bytes_max, &mut wrong),
+        captures_unknown_after_s: check(raw.captures.unknown_after_s, unknown_after_s, &mut wrong),
+        captures_view,
+        targets,
     };
     if wrong.is_empty() { Ok(options) } else { Err(wrong) }
 }
@@ -131,6 +145,40 @@ mod tests {
     #[test]
     fn a_wrong_word_is_named_with_the_allowed_ones() {
         check("[log]\nformat = 'xml'", &[("'xml'", "expected `text` or `json`")]);
+    }
+
+    #[test]
+    fn problems_of_a_target_are_told_with_their_places() {
+        let text = "[targets.shop]\nurl = 'shop'\nauto_restore = true\ncredential = {env = 'A', file = 'b'}";
+        check(
+            text,
+            &[
+                ("'shop'", "not a URL"),
+                ("true", "`cluster`"),
+                ("{env = 'A', file = 'b'}", "exactly one"),
+            ],
+        );
+    }
+
+    #[test]
+    fn problems_of_captures_are_told_with_their_places() {
+        let text = "[captures]\nretain_days = 0\nbytes_max = -1\nunknown_after_s = 86401\n
+            [captures.view]\nfilter = {status = '9xx'}\norder_by = 'size'\ncolumns = 'id,body'";
+        check(
+            text,
+            &[
+                ("{status = '9xx'}", "status"),
+                ("'size'", "no order"),
+                ("'id,body'", "no column"),
+                ("0", "between 1 and 36500 days"),
+                ("-1", "above 0"),
+                ("86401", "between 1 and 86400 seconds"),
+            ],
+        );
+        check(
+            "[captures.view]\nfilter = {size = 1}",
+            &[("size", "unknown field `size`")],
+        );
     }
 
     #[test]

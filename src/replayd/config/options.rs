@@ -1,5 +1,7 @@
 //! Options as typed: each may be missing. Flags and variables are read here, the file beside this.
 
+use super::captures::{CapturesView, bytes_max, retain_days, unknown_after_s};
+use super::targets::Targets;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -47,6 +49,21 @@ pub(super) struct Options {
     /// How log lines look [default: text]
     #[arg(long, env = "REPLAYD_LOG_FORMAT", value_name = "FORMAT")]
     pub(super) log_format: Option<LogFormat>,
+    /// How many days captures are kept, from their receipt or import [default: 30]
+    #[arg(long, env = "REPLAYD_CAPTURES_RETAIN_DAYS", value_name = "DAYS", value_parser = |text: &str| whole(text, retain_days))]
+    pub(super) captures_retain_days: Option<Duration>,
+    /// Bytes of captures above which the oldest go [default: 10737418240]
+    #[arg(long, env = "REPLAYD_CAPTURES_BYTES_MAX", value_name = "BYTES", value_parser = |text: &str| whole(text, bytes_max))]
+    pub(super) captures_bytes_max: Option<u64>,
+    /// Seconds of silence after which an exchange's end is unknown [default: 300]
+    #[arg(long, env = "REPLAYD_CAPTURES_UNKNOWN_AFTER_S", value_name = "S", value_parser = |text: &str| whole(text, unknown_after_s))]
+    pub(super) captures_unknown_after_s: Option<Duration>,
+    /// How captures are listed if nobody says; only the file says so.
+    #[arg(skip)]
+    pub(super) captures_view: Option<CapturesView>,
+    /// Where replays may go; only the file says so.
+    #[arg(skip)]
+    pub(super) targets: Targets,
 }
 
 /// The least level that is logged.
@@ -75,6 +92,19 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+impl ConfigArgs {
+    /// Names the file and the directory, as commands do that serve nothing.
+    pub(crate) fn of_data_dir(config: Option<PathBuf>, data_dir: Option<PathBuf>) -> Self {
+        Self {
+            config,
+            options: Options {
+                data_dir,
+                ..Options::default()
+            },
+        }
+    }
+}
+
 impl Options {
     /// Fills what is missing here from `under`.
     pub(super) fn over(self, under: Self) -> Self {
@@ -86,6 +116,15 @@ impl Options {
             shutdown_timeout_ms: self.shutdown_timeout_ms.or(under.shutdown_timeout_ms),
             log_level: self.log_level.or(under.log_level),
             log_format: self.log_format.or(under.log_format),
+            captures_retain_days: self.captures_retain_days.or(under.captures_retain_days),
+            captures_bytes_max: self.captures_bytes_max.or(under.captures_bytes_max),
+            captures_unknown_after_s: self.captures_unknown_after_s.or(under.captures_unknown_after_s),
+            captures_view: self.captures_view.or(under.captures_view),
+            targets: if self.targets.is_empty() {
+                under.targets
+            } else {
+                self.targets
+            },
         }
     }
 
@@ -100,6 +139,11 @@ impl Options {
             shutdown_timeout_ms: Some(_),
             log_level: Some(_),
             log_format: Some(_),
+            captures_retain_days: Some(_),
+            captures_bytes_max: Some(_),
+            captures_unknown_after_s: Some(_),
+            captures_view: Some(_),
+            targets: _,
         } = self
         else {
             return false;
@@ -132,10 +176,12 @@ pub(super) fn shutdown_ms(ms: i64) -> Result<Duration, String> {
 }
 
 fn shutdown_text(text: &str) -> Result<Duration, String> {
-    let ms = text
-        .parse()
-        .map_err(|_| format!("`{text}` is not a whole number of milliseconds"))?;
-    shutdown_ms(ms)
+    whole(text, shutdown_ms)
+}
+
+fn whole<T>(text: &str, mean: impl FnOnce(i64) -> Result<T, String>) -> Result<T, String> {
+    let number = text.parse().map_err(|_| format!("`{text}` is not a whole number"))?;
+    mean(number)
 }
 
 #[cfg(test)]

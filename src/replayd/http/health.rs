@@ -49,14 +49,14 @@ mod tests {
     #[tokio::test]
     async fn a_serving_daemon_is_ready() {
         assert_eq!(
-            Daemon::start().get("/readyz").await,
+            Daemon::start().await.get("/readyz").await,
             (StatusCode::OK, "ready\n".to_owned())
         );
     }
 
     #[tokio::test]
     async fn a_stopping_daemon_lives_but_is_not_ready() {
-        let daemon = Daemon::start();
+        let daemon = Daemon::start().await;
         daemon.phase.send_replace(Phase::Stopping);
         let (status, body) = daemon.get("/readyz").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
@@ -66,8 +66,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_daemon_without_its_table_is_not_ready() {
-        let daemon = Daemon::start();
-        daemon.console.store.lose_its_table();
+        let daemon = Daemon::start().await;
+        daemon.console.store.lose_its_table().await;
         let (status, body) = daemon.get("/readyz").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(body.contains("urn:reprise:problem:store-unavailable"), "{body}");

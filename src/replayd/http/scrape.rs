@@ -25,7 +25,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_scrape_counts_the_requests_before_it() {
-        let daemon = Daemon::start();
+        let daemon = Daemon::start().await;
         daemon.get("/x").await;
         let (status, page) = daemon.get("/metrics").await;
         assert_eq!(status, StatusCode::OK);

@@ -22,6 +22,9 @@ const TAKEN: [&str; 9] = [
 ];
 /// Methods that change nothing: a key on them is always ignored.
 const SAFE: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
+/// What headers begin with that are ours.
+const OURS: &str = "reprise-";
+const NEVER_SEEN: &str = "is never seen: clients' headers that begin with reprise- are removed";
 /// Longest name of a header or method.
 const NAME_BYTES_MAX: usize = 64;
 /// Most sources of a principal.
@@ -46,8 +49,7 @@ fn header_problem(name: &str) -> Option<&'static str> {
     if TAKEN.contains(&name) {
         return Some("has a meaning of its own and cannot be used here");
     }
-    name.starts_with("reprise-")
-        .then_some("is never seen: clients' headers that begin with reprise- are removed")
+    name.starts_with(OURS).then_some(NEVER_SEEN)
 }
 
 fn read_header(value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<String> {
@@ -60,6 +62,34 @@ fn read_header(value: &Value, place: &Place<'_>, problems: &mut Problems) -> Opt
         return None;
     }
     Some(name)
+}
+
+/// Takes the name of any header, in lower case.
+pub(super) fn to_any_header(text: &str) -> Option<String> {
+    Some(header(text)).filter(|name| is_token(name))
+}
+
+/// Reads the name of any header.
+pub(super) fn read_any_header(value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<String> {
+    let found = value.as_str().and_then(to_any_header);
+    if found.is_none() {
+        problems.refuse(
+            place,
+            value,
+            format_args!("is not the name of a header of 1 to {NAME_BYTES_MAX} characters"),
+        );
+    }
+    found
+}
+
+/// Reads the name of a header that requests can have when they are looked at.
+pub(super) fn read_seen_header(value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<String> {
+    let found = read_any_header(value, place, problems)?;
+    if found.starts_with(OURS) {
+        problems.refuse(place, value, format_args!("{NEVER_SEEN}"));
+        return None;
+    }
+    Some(found)
 }
 
 /// The name of the header that carries the key.

@@ -1,8 +1,8 @@
 //! The data directory from outside: who may read it, and whether the database can be opened.
 
 use super::Check;
-use crate::data_dir::{ADMIN_TOKEN, DATABASE, INGEST_TOKEN};
-use crate::store::{Inspection, inspect};
+use crate::data_dir::{ADMIN_TOKEN, DATABASE, INGEST_TOKEN, SEAL_KEY};
+use crate::store::{Inspection, inspect, verify};
 use std::error::Error;
 use std::fs;
 use std::io;
@@ -18,7 +18,9 @@ pub(super) fn checks(data_dir: &Path) -> Vec<Check> {
     if data_dir.is_dir() {
         checks.push(secret("ingest-token", &data_dir.join(INGEST_TOKEN)));
         checks.push(secret("admin-token", &data_dir.join(ADMIN_TOKEN)));
+        checks.push(secret("seal-key", &data_dir.join(SEAL_KEY)));
         checks.push(store(&data_dir.join(DATABASE)));
+        checks.extend(integrity(&data_dir.join(DATABASE)));
     }
     checks
 }
@@ -91,6 +93,17 @@ fn store(path: &Path) -> Check {
     }
 }
 
+/// Looks through a database that can be opened.
+fn integrity(path: &Path) -> Option<Check> {
+    let name = "integrity";
+    inspect(path).ok()?;
+    Some(match verify(path) {
+        Ok(problems) if problems.is_empty() => Check::ok(name, "pages, streams and captures fit together"),
+        Ok(problems) => Check::error(name, problems.join("; ")),
+        Err(error) => Check::error(name, told(&error)),
+    })
+}
+
 fn history(found: &Inspection) -> String {
     let started = |instance: &crate::store::Instance| {
         format!(
@@ -153,8 +166,24 @@ mod tests {
         let dir = data_dir();
         SqliteStore::open(&dir.path().join("replayd.db")).unwrap();
         let found = checks(dir.path());
-        check(&found, "store", Status::Ok, "schema 1");
+        check(&found, "store", Status::Ok, "schema 4");
         check(&found, "data-directory", Status::Ok, "");
+        check(&found, "integrity", Status::Ok, "fit together");
+    }
+
+    #[tokio::test]
+    async fn captures_that_do_not_fit_together_are_an_error() {
+        let dir = data_dir();
+        let store = SqliteStore::open(&dir.path().join("replayd.db")).unwrap();
+        let batch = crate::store::contract::samples::numbered(1, [1]);
+        crate::store::captures::Captures::append(&store, batch).await.unwrap();
+        store.lose_its_payloads().await;
+        check(
+            &checks(dir.path()),
+            "integrity",
+            Status::Error,
+            "capture 1 has no headers",
+        );
     }
 
     #[test]

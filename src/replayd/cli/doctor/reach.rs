@@ -3,15 +3,14 @@
 use super::Check;
 use crate::client::{FetchError, Fetched, fetch};
 use crate::config::Config;
-use crate::data_dir::published;
+use crate::data_dir::{published, url_of};
 use http::StatusCode;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Where the listeners are to be found from this machine.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Places {
     ingest: String,
-    console: String,
+    pub(super) console: String,
 }
 
 impl Places {
@@ -19,24 +18,13 @@ impl Places {
     pub(super) fn find(config: &Config, console: Option<&str>) -> Self {
         let told = published(&config.data_dir);
         let ingest = told.map_or(config.ingest_address, |told| told.ingest);
-        let default = || url(told.map_or(config.console_address, |told| told.console));
+        let default = || url_of(told.map_or(config.console_address, |told| told.console));
         let console = console.map_or_else(default, |url| url.trim_end_matches('/').to_owned());
         Self {
-            ingest: url(ingest),
+            ingest: url_of(ingest),
             console,
         }
     }
-}
-
-/// Names `address` as a URL; a listener on all interfaces is asked over the loopback.
-fn url(mut address: SocketAddr) -> String {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    format!("http://{address}")
 }
 
 /// Asks whether the ingest listener lives.

@@ -12,7 +12,7 @@ impl SqliteStore {
     ///
     /// Again: id and first start stay, the rest is replaced.
     pub(crate) async fn start(&self, version: &'static str, now: UnixMillis) -> Result<Instance, StoreError> {
-        self.call(move |connection| write(connection, version, now)).await
+        self.write(move |connection| write(connection, version, now)).await
     }
 }
 

@@ -9,7 +9,12 @@ use std::path::Path;
 const APPLICATION_ID: i32 = 0x5250_5253;
 
 /// Every migration, oldest first: its name and its SQL.
-const MIGRATIONS: &[(&str, &str)] = &[("V1__instance", include_str!("migrations/V1__instance.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("V1__instance", include_str!("migrations/V1__instance.sql")),
+    ("V2__captures", include_str!("migrations/V2__captures.sql")),
+    ("V3__replays", include_str!("migrations/V3__replays.sql")),
+    ("V4__access", include_str!("migrations/V4__access.sql")),
+];
 
 /// Counts the migrations: the newest schema that this binary knows.
 pub(super) fn known() -> u32 {

@@ -1,9 +1,16 @@
 //! The binary as its users run it: exit codes, streams, signals. What a command finds is tested beside it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
+mod boots;
+mod captures;
+mod replays;
+mod tokens;
+mod upstream;
+
 use assert_cmd::assert::Assert;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
@@ -19,22 +26,81 @@ fn check(command: Command) -> Assert {
     assert_cmd::Command::from(command).assert()
 }
 
+/// Runs a command beside the daemon in `dir`, with these bytes on its standard input.
+#[track_caller]
+fn ask(dir: &Path, line: &str, input: &str, code: i32) -> Said {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let ran = assert_cmd::Command::from(replayd(dir, &words))
+        .write_stdin(input)
+        .output()
+        .unwrap();
+    let said = Said {
+        out: String::from_utf8_lossy(&ran.stdout).into_owned(),
+        err: String::from_utf8_lossy(&ran.stderr).into_owned(),
+    };
+    assert_eq!(ran.status.code(), Some(code), "{line}\n{}\n{}", said.out, said.err);
+    said
+}
+
+/// What a command wrote.
+struct Said {
+    out: String,
+    err: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap()
+    }
+}
+
+/// A process that ends with its test at the latest.
+struct Ends(Child);
+
+impl Deref for Ends {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Ends {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _over = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
 /// `replayd serve` in a directory of its own, on free ports.
 struct Serving {
     dir: TempDir,
-    child: Child,
+    child: Ends,
     log: BufReader<ChildStderr>,
 }
 
 impl Serving {
     /// Returns once the log says that the daemon is ready.
     fn start(more: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), more)
+    }
+
+    fn start_in(dir: TempDir, more: &[&str]) -> Self {
         let mut command = replayd(dir.path(), &["serve", "--console-address", "127.0.0.1:0"]);
         command.args(more).env("REPLAYD_INGEST_ADDRESS", "127.0.0.1:0");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
-        let mut serving = Self { dir, child, log };
+        let mut serving = Self {
+            dir,
+            child: Ends(child),
+            log,
+        };
         let mut line = String::new();
         serving.log.read_line(&mut line).unwrap();
         assert!(line.contains("ready"), "{line}");

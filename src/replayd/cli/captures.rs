@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 /// Columns of a list if nobody names others.
 const COLUMNS: &str = "id,created,method,host,path,status,state,latency_ms,labels";
 
+/// Width of the names before values: the longest one's.
+const NAME_WIDTH: usize = "tail_unknown".len();
+
 /// Arguments of `replayd captures`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -402,7 +405,7 @@ async fn delete(api: &Api, args: &DeleteArgs, output: &mut Output) -> Result<(),
 fn tell(output: &mut Output, json: bool, answer: &Value, names: &[&str]) -> Result<(), Box<dyn Diagnostic>> {
     let line = |name: &&str| {
         let value = answer.get(name).unwrap_or(&Value::Null);
-        format!("{name:<11} {}\n", plain(&cell(value)))
+        format!("{name:<NAME_WIDTH$} {}\n", plain(&cell(value)))
     };
     output.answer(json, answer, || names.iter().map(line).collect::<String>())
 }

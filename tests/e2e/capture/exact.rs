@@ -192,3 +192,20 @@ async fn a_hundred_mebibytes_pass_and_their_beginning_is_kept() {
         .await;
     assert_eq!(plan["sends"], 0, "what is truncated is not sent: {plan:#}");
 }
+
+/// Each asks the proxy at another moment.
+#[tokio::test]
+async fn a_capture_says_where_its_exchange_came_from_and_went() {
+    for durability in ["async", "write_ahead", "write_ahead_response"] {
+        let settings = Stack::builder().captures(&json!({"durability": durability}));
+        let Some(stack) = settings.start().await else { return };
+        assert_eq!(stack.post("/where").body("x").send().await.status, 201);
+        let capture = only(stack.replayd(), "path=/where&state=completed").await;
+        let said = ["route", "cluster", "client", "peer", "protocol"].map(|name| {
+            let value = capture[name].as_str().unwrap_or_default();
+            value.split(':').next().unwrap_or_default()
+        });
+        let expected = ["application", "upstream", "127.0.0.1", "127.0.0.1", "HTTP/1.1"];
+        assert_eq!(said, expected, "{durability}: {capture:#}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Captures in SQLite. How a batch gets in is in `append`, which rows are meant in `select`, and what goes in `retain`.
 
 mod append;
+mod inserts;
 mod retain;
 mod rows;
 mod select;
@@ -38,7 +39,8 @@ impl Captures for SqliteStore {
         Box::pin(async move {
             // Encoded here, so that the one thread that writes does nothing but write.
             let batch = append::Prepared::from_batch(batch);
-            self.add(move |connection| batch.write(connection)).await
+            let (appended, _spent) = self.add(move |connection| batch.write(connection)).await?;
+            Ok(appended)
         })
     }
 

@@ -1,9 +1,10 @@
 //! How captures get in: exactly once, however often they travel.
 
 use super::super::super::captures::{
-    Appended, Capture, CaptureId, CaptureRow, NewCapture, REQUEST_MISSING, RangeSet, StreamBatch, is_refusal,
+    Appended, Capture, CaptureId, NewCapture, REQUEST_MISSING, RangeSet, StreamBatch, is_refusal,
 };
-use super::rows::{Place, Rows, payload, whole, whole_i64};
+use super::inserts::{Place, Ready, Spent};
+use super::rows::{Rows, whole, whole_i64};
 use super::{StoreError, streams};
 use crate::clock::UnixMillis;
 use reprise_core::wire::State;
@@ -25,15 +26,15 @@ impl Item {
     fn numbers(&self) -> impl Iterator<Item = u64> + Clone + use<> {
         let refused = match &self.content {
             Content::Ending(exchange, ending) if is_refusal(&ending.row) => Some(*exchange),
-            Content::Whole(..) | Content::Beginning(_) | Content::Ending(..) => None,
+            Content::Whole(_) | Content::Beginning(_) | Content::Ending(..) => None,
         };
         [Some(self.seq), refused].into_iter().flatten()
     }
 }
 
 enum Content {
-    /// A capture that stands for itself, and its payload.
-    Whole(Box<CaptureRow>, Vec<u8>),
+    /// A capture that stands for itself.
+    Whole(Box<Ready>),
     /// A capture whose end is to come.
     Beginning(Box<Capture>),
     /// The end of the capture with this number.
@@ -47,8 +48,8 @@ impl Prepared {
         Self { batch, items }
     }
 
-    /// Writes what is new; tells which numbers of the batch are stored.
-    pub(super) fn write(self, connection: &Connection) -> Result<Appended, StoreError> {
+    /// Writes what is new; tells which numbers of the batch are stored, and gives back what was written.
+    pub(super) fn write(self, connection: &Connection) -> Result<(Appended, Spent), StoreError> {
         let stream = streams::hear(connection, &self.batch)?;
         let before = streams::near(connection, stream, self.items.iter().flat_map(Item::numbers))?;
         let (mut ranges, mut stored, mut duplicates) = (RangeSet::default(), 0_u64, 0_u64);
@@ -67,14 +68,15 @@ impl Prepared {
                 duplicates = duplicates.saturating_add(1);
             }
         }
-        writer.rows.finish()?;
+        let spent = writer.rows.finish()?;
         streams::replace_ranges(connection, stream, &before, &writer.here)?;
         streams::add_duplicates(connection, stream, duplicates)?;
-        Ok(Appended {
+        let appended = Appended {
             ranges: ranges.into_ranges(),
             stored,
             duplicates,
-        })
+        };
+        Ok((appended, spent))
     }
 }
 
@@ -89,10 +91,7 @@ fn item(new: NewCapture) -> Item {
     let is_open = matches!(capture.row.state, State::Begun | State::Forwarded);
     let content = match exchange {
         0 if is_open => Content::Beginning(Box::new(capture)),
-        0 => {
-            let row = Box::new(capture.row.clone());
-            Content::Whole(row, payload(capture))
-        }
+        0 => Content::Whole(Box::new(Ready::new(capture))),
         exchange => Content::Ending(exchange, Box::new(capture)),
     };
     Item { seq, content }
@@ -109,7 +108,7 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn write(&mut self, item: Item) -> Result<(), StoreError> {
         match item.content {
-            Content::Whole(row, payload) => self.rows.insert(self.place(0), &row, &payload).map(drop),
+            Content::Whole(ready) => self.rows.insert(self.place(0), *ready).map(drop),
             Content::Beginning(beginning) => self.begin(*beginning),
             Content::Ending(exchange, ending) => self.end(exchange, *ending),
         }
@@ -151,9 +150,8 @@ impl Writer<'_> {
     }
 
     fn insert(&mut self, exchange: u64, capture: Capture) -> Result<(), StoreError> {
-        let row = capture.row.clone();
         let place = self.place(exchange);
-        self.rows.insert(place, &row, &payload(capture)).map(drop)
+        self.rows.insert(place, Ready::new(capture)).map(drop)
     }
 
     const fn place(&self, exchange: u64) -> Place {
@@ -163,7 +161,8 @@ impl Writer<'_> {
         }
     }
 
-    fn find(&self, query: &'static str, number: u64) -> Result<Option<i64>, StoreError> {
+    fn find(&mut self, query: &'static str, number: u64) -> Result<Option<i64>, StoreError> {
+        self.rows.flush()?;
         let mut find = self.connection.prepare_cached(query)?;
         Ok(find
             .query_row((self.stream, whole_i64(number)), |row| row.get(0))
@@ -180,8 +179,7 @@ pub(super) fn import(
     let (mut rows, mut ids) = (Rows::new(connection)?, None);
     for mut capture in captures {
         capture.row.received_at = now;
-        let row = capture.row.clone();
-        let id = CaptureId(rows.insert(Place::default(), &row, &payload(capture))?);
+        let id = CaptureId(rows.insert(Place::default(), Ready::new(capture))?);
         ids = Some((ids.map_or(id, |(first, _)| first), id));
     }
     rows.finish()?;

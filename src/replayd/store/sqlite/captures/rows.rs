@@ -1,12 +1,13 @@
 //! A capture's rows: written, read back, and summed up.
 
 use super::super::super::captures::{Capture, CaptureId, CaptureRow, Epoch, add_labels};
+use super::inserts::{Inserts, Place, Ready, Spent};
 use super::{Payload, StoreError};
 use crate::clock::UnixMillis;
 use prost::Message as _;
 use reprise_core::wire::State;
 use rusqlite::types::Type;
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 /// What is read of a row, in this order.
 pub(super) const COLUMNS: &str = "id, (SELECT epoch FROM streams WHERE streams.id = captures.stream), seq, state, \
@@ -34,80 +35,38 @@ pub(super) fn totals(connection: &Connection) -> Result<Totals, StoreError> {
     })?)
 }
 
-/// Where a capture comes from.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Place {
-    /// Its stream; none if it was imported.
-    pub(super) stream: Option<i64>,
-    /// For an ending whose beginning did not come yet: the beginning's number.
-    pub(super) exchange: u64,
-}
-
 /// Writes captures, and their sums at the end.
 pub(super) struct Rows<'a> {
     connection: &'a Connection,
-    row: CachedStatement<'a>,
-    payload: CachedStatement<'a>,
+    inserts: Inserts<'a>,
     totals: Totals,
 }
 
 impl<'a> Rows<'a> {
     /// Begins behind the last capture.
     pub(super) fn new(connection: &'a Connection) -> Result<Self, StoreError> {
-        // By their places: SQLite compares the name of each parameter with those of all.
-        let row = "INSERT INTO captures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
-            ?, ?, ?, ?)";
         Ok(Self {
             connection,
-            row: connection.prepare_cached(row)?,
-            payload: connection.prepare_cached("INSERT INTO payloads VALUES (?1, ?2)")?,
+            inserts: Inserts::new(connection),
             totals: totals(connection)?,
         })
     }
 
-    /// Writes one capture at the end and gives its number.
-    pub(super) fn insert(&mut self, place: Place, row: &CaptureRow, payload: &[u8]) -> Result<i64, StoreError> {
+    /// Writes one capture at the end and gives its number; it is there after [`Self::flush`].
+    pub(super) fn insert(&mut self, place: Place, ready: Ready) -> Result<i64, StoreError> {
         let id = self.totals.last_id.saturating_add(1);
-        let bytes = whole_i64(payload.len() as u64);
-        self.row.execute(params![
-            id,
-            place.stream,
-            whole_i64(row.seq),
-            whole_i64(place.exchange),
-            i32::from(row.state),
-            row.reason,
-            row.method,
-            row.scheme,
-            row.authority,
-            row.target,
-            row.status.unwrap_or(0),
-            row.began_at.0,
-            whole_i64(row.began_us),
-            whole_i64(row.ended_us),
-            row.route,
-            row.cluster,
-            row.principal,
-            row.client,
-            row.peer,
-            row.protocol,
-            row.request_id,
-            labels(&row.labels),
-            row.boot_id,
-            row.not_replayable,
-            whole_i64(row.request_bytes),
-            whole_i64(row.response_bytes),
-            row.truncated,
-            row.redacted,
-            row.received_at.0,
-            bytes,
-        ])?;
-        self.payload.execute((id, payload))?;
         self.totals = Totals {
             count: self.totals.count.saturating_add(1),
-            bytes: self.totals.bytes.saturating_add(bytes),
+            bytes: self.totals.bytes.saturating_add(ready.bytes()),
             last_id: id,
         };
+        self.inserts.push(id, place, ready)?;
         Ok(id)
+    }
+
+    /// Makes sure that what was inserted can be found.
+    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+        self.inserts.flush()
     }
 
     /// Takes one capture away; one that is not there is fine.
@@ -128,8 +87,7 @@ impl<'a> Rows<'a> {
 
     /// Replaces what may change of the capture `id`.
     pub(super) fn replace(&mut self, id: i64, capture: Capture) -> Result<(), StoreError> {
-        let row = capture.row.clone();
-        let payload = payload(capture);
+        let (row, payload) = parted(capture);
         let (old, bytes): (i64, _) = (self.bytes(id)?, whole_i64(payload.len() as u64));
         let mut update = self.connection.prepare_cached(
             "UPDATE captures SET state = :state, reason = :reason, status = :status, ended_us = :ended_us, \
@@ -166,12 +124,13 @@ impl<'a> Rows<'a> {
         self.totals
     }
 
-    /// Writes the sums.
-    pub(super) fn finish(self) -> Result<(), StoreError> {
+    /// Writes what waits and the sums; gives what was written.
+    pub(super) fn finish(mut self) -> Result<Spent, StoreError> {
+        self.inserts.flush()?;
         self.connection
             .prepare_cached("UPDATE capture_totals SET count = ?1, bytes = ?2, last_id = ?3")?
             .execute((self.totals.count, self.totals.bytes, self.totals.last_id))?;
-        Ok(())
+        Ok(self.inserts.spent())
     }
 }
 
@@ -209,14 +168,14 @@ pub(super) fn whole(connection: &Connection, id: CaptureId) -> Result<Option<Cap
     }))
 }
 
-/// Encodes what lists do not show.
-pub(super) fn payload(capture: Capture) -> Vec<u8> {
+/// Parts a capture into its row and what lists do not show, encoded.
+pub(super) fn parted(capture: Capture) -> (CaptureRow, Vec<u8>) {
     let payload = Payload {
         request: Some(capture.request),
         response: capture.response,
         sealed: capture.sealed,
     };
-    payload.encode_to_vec()
+    (capture.row, payload.encode_to_vec())
 }
 
 /// Reads a row of [`COLUMNS`].
@@ -276,7 +235,8 @@ pub(super) fn broken(id: i64, problem: &dyn std::error::Error) -> StoreError {
     }
 }
 
-fn labels(labels: &[String]) -> String {
+/// Encodes labels.
+pub(super) fn labels(labels: &[String]) -> String {
     serde_json::json!(labels).to_string()
 }
 

@@ -91,9 +91,6 @@ pub(crate) struct FakeHost {
     pub(crate) buffer: RefCell<Vec<u8>>,
     pub(crate) replies: RefCell<Vec<Reply>>,
     pub(crate) properties: RefCell<BTreeMap<String, Vec<u8>>>,
-    /// How many properties were asked for, each for itself.
-    pub(crate) asked: Cell<u32>,
-    expressions: RefCell<Vec<String>>,
     pub(crate) removed: RefCell<Vec<String>>,
     pub(crate) trailers: RefCell<Vec<u8>>,
     /// Calls that were made: path and body; a call's token is its place, from 1.
@@ -204,29 +201,7 @@ impl Stream for FakeHost {
     }
 
     fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
-        self.asked.set(self.asked.get() + 1);
         Ok(self.properties.borrow().get(&path.join(".")).cloned())
-    }
-
-    fn expression(&self, text: &str) -> Result<u32, HostError> {
-        let mut expressions = self.expressions.borrow_mut();
-        expressions.push(text.to_owned());
-        Ok(u32::try_from(expressions.len() - 1).unwrap())
-    }
-
-    /// Knows lists of properties alone.
-    fn evaluate(&self, expression: u32) -> Result<Vec<u8>, HostError> {
-        let expressions = self.expressions.borrow();
-        let properties = self.properties.borrow();
-        let names = expressions[usize::try_from(expression).unwrap()].trim_matches(['[', ']']);
-        let values: Option<Vec<_>> = names.split(',').map(|name| properties.get(name)).collect();
-        let values = values.ok_or(HostError {
-            call: "expr_evaluate",
-            status: 10,
-        })?;
-        let mut list = Vec::new();
-        write_pairs(values.iter().map(|value| (&value[..], &b""[..])), &mut list);
-        Ok(list)
     }
 
     fn resume(&self, side: Side) -> Result<(), HostError> {
@@ -353,8 +328,6 @@ impl Worker {
             buffer: RefCell::default(),
             replies: RefCell::default(),
             properties: RefCell::default(),
-            asked: Cell::default(),
-            expressions: RefCell::default(),
             removed: RefCell::default(),
             trailers: RefCell::default(),
             calls: RefCell::default(),

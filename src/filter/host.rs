@@ -152,18 +152,6 @@ pub trait Stream {
     /// [`HostError`] if the host fails, or cannot put the property into bytes.
     fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError>;
 
-    /// Compiles a CEL expression over an exchange's properties; gives its number, which this root's exchanges know.
-    ///
-    /// # Errors
-    /// [`HostError`] if the host has no expressions, or cannot compile this one.
-    fn expression(&self, text: &str) -> Result<u32, HostError>;
-
-    /// Evaluates an expression for the exchange whose callback runs; never for one that was entered.
-    ///
-    /// # Errors
-    /// [`HostError`] if it has no value here: a property that it names has none.
-    fn evaluate(&self, expression: u32) -> Result<Vec<u8>, HostError>;
-
     /// Lets a half go on that was held.
     ///
     /// # Errors

@@ -5,7 +5,6 @@
 pub mod asked;
 pub mod boots;
 pub mod captures;
-pub mod circumstances;
 pub mod claims;
 pub mod duplicate;
 pub mod host;

@@ -1,6 +1,5 @@
 //! The root of one plugin: its document, the policies made of it, and its tick.
 
-use crate::circumstances::AtOnce;
 use crate::claims;
 use crate::host::{Host, Level};
 use crate::metadata::{BadMetadata, Metadata};
@@ -37,8 +36,6 @@ pub struct Root {
     pub document: Document,
     /// Whether requests with a safe method are looked at.
     pub captures_safe_methods: bool,
-    /// How captures ask for what the host alone knows.
-    pub circumstances: AtOnce,
     period: Cell<Millis>,
     unknown_retain: Millis,
     metadata: RefCell<Metadata>,
@@ -68,7 +65,7 @@ pub fn configure(host: &impl Host, vm: &mut Vm, bytes: &[u8]) -> Result<Option<R
     vm.is_gated |= document.boot_gate;
     vm.store = Some(store);
     vm.counts_principals |= document.store.keys_per_principal_max.is_some();
-    let root = Root::new(document, AtOnce::prepare(host));
+    let root = Root::new(document);
     host.tick_every(root.period.get())
         .map_err(|error| format!("{} failed with status {}", error.call, error.status))?;
     Ok(Some(Rc::new(root)))
@@ -88,7 +85,7 @@ fn document(bytes: &[u8]) -> Result<Option<Document>, ConfigErrors> {
 }
 
 impl Root {
-    fn new(document: Document, circumstances: AtOnce) -> Self {
+    fn new(document: Document) -> Self {
         let unknown_retain = document.routes.defaults().unknown_retain;
         let period = if document.captures() {
             TICK_FAST
@@ -97,7 +94,6 @@ impl Root {
         };
         Self {
             captures_safe_methods: document.captures_safe_methods(),
-            circumstances,
             period: Cell::new(period),
             document,
             unknown_retain,

@@ -1,7 +1,6 @@
 //! The tape: what is kept of one exchange while it runs.
 
 use crate::asked::Piece;
-use crate::circumstances::AtOnce;
 use crate::host::{Host, Side};
 use crate::vm::Vm;
 use reprise_core::capture::ending::{self, Seen};
@@ -18,7 +17,6 @@ use std::rc::Rc;
 #[derive(Debug)]
 pub struct Tape {
     policy: Rc<Policy>,
-    at_once: AtOnce,
     request: Reel,
     response: Option<Reel>,
     status: Option<u16>,
@@ -71,11 +69,10 @@ impl Course {
 impl Tape {
     /// Begins with a request's head.
     #[must_use]
-    pub fn new((policy, at_once): (Rc<Policy>, AtOnce), map: Vec<u8>, principal: String, began_us: u64) -> Self {
+    pub fn new(policy: Rc<Policy>, map: Vec<u8>, principal: String, began_us: u64) -> Self {
         let course = Course::read(&map);
         Self {
             policy,
-            at_once,
             request: Reel::new(without(&map, is_ours).unwrap_or(map)),
             response: None,
             status: None,
@@ -95,12 +92,6 @@ impl Tape {
     #[must_use]
     pub const fn policy(&self) -> &Rc<Policy> {
         &self.policy
-    }
-
-    /// Shows how to ask for what the host alone knows.
-    #[must_use]
-    pub const fn at_once(&self) -> AtOnce {
-        self.at_once
     }
 
     /// Takes note that the request has ended.

@@ -24,16 +24,8 @@ unsafe extern "C" {
 unsafe extern "C" {
     // The SDK's getters split the map into strings, which costs 1.5 us a request, and panic on names that are not
     // UTF-8; its local reply takes values as `str`, while a recorded header may be any bytes. Its resume panics where
-    // the stream is gone, and its foreign call where the host says something new.
+    // the stream is gone.
     fn proxy_continue_stream(stream: StreamType) -> u32;
-    fn proxy_call_foreign_function(
-        name: *const u8,
-        name_size: usize,
-        arguments: *const u8,
-        arguments_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
     fn proxy_get_header_map_pairs(map: MapType, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_remove_header_map_value(map: MapType, name: *const u8, name_size: usize) -> u32;
     fn proxy_send_local_response(
@@ -92,39 +84,6 @@ impl SharedData for Proxy {
     }
 }
 
-/// Calls what Envoy has beyond the ABI.
-#[expect(unsafe_code, reason = "the SDK's panics, see the declaration")]
-fn foreign(name: &'static str, arguments: &[u8]) -> Result<Vec<u8>, HostError> {
-    let mut data: *mut u8 = std::ptr::null_mut();
-    let mut size = 0;
-    // SAFETY: the host only reads the name and the arguments; as with a map, the result is handed over.
-    unsafe {
-        let status = proxy_call_foreign_function(
-            name.as_ptr(),
-            name.len(),
-            arguments.as_ptr(),
-            arguments.len(),
-            &raw mut data,
-            &raw mut size,
-        );
-        done(name, status)?;
-        Ok(handed_over(data, size))
-    }
-}
-
-/// Takes what the host allocated by the module's own allocator.
-///
-/// # Safety
-/// `data` is null, or `size` bytes that nobody else has.
-#[expect(unsafe_code, reason = "the host hands bytes over by pointer")]
-unsafe fn handed_over(data: *mut u8, size: usize) -> Vec<u8> {
-    if data.is_null() {
-        return Vec::new();
-    }
-    // SAFETY: the caller's promise.
-    unsafe { Vec::from_raw_parts(data, size, size) }
-}
-
 #[expect(unsafe_code, reason = "the map as the host wrote it, see the declaration")]
 fn pairs(map: MapType) -> Result<Vec<u8>, HostError> {
     let mut data: *mut u8 = std::ptr::null_mut();
@@ -133,7 +92,11 @@ fn pairs(map: MapType) -> Result<Vec<u8>, HostError> {
     unsafe {
         let status = proxy_get_header_map_pairs(map, &raw mut data, &raw mut size);
         done("get_header_map_pairs", status)?;
-        Ok(handed_over(data, size))
+        Ok(if data.is_null() {
+            Vec::new()
+        } else {
+            Vec::from_raw_parts(data, size, size)
+        })
     }
 }
 
@@ -206,17 +169,6 @@ impl Stream for Proxy {
 
     fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
         hostcalls::get_property(path.to_vec()).map_err(|status| failed("get_property", status))
-    }
-
-    fn expression(&self, text: &str) -> Result<u32, HostError> {
-        let number = foreign("expr_create", text.as_bytes())?;
-        let number =
-            <[u8; 4]>::try_from(&number[..]).map_err(|_| failed("expr_create", Status::SerializationFailure))?;
-        Ok(u32::from_le_bytes(number))
-    }
-
-    fn evaluate(&self, expression: u32) -> Result<Vec<u8>, HostError> {
-        foreign("expr_evaluate", &expression.to_le_bytes())
     }
 
     #[expect(unsafe_code, reason = "the SDK's panics, see the declaration")]

@@ -19,7 +19,10 @@ pub use capture::{
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use overrides::Overrides;
-pub use policy::{HeaderSyntax, Methods, Mode, OnIncomplete, OnUnknown, Policy, ReleaseOn, StatusSet};
+pub use policy::{
+    Anonymous, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnIncomplete, OnUnknown, Policy, ReleaseOn, Scope,
+    StatusSet,
+};
 pub use routes::{Routes, Selection};
 pub(crate) use routes::{check_template, path_fits, plain_path};
 #[cfg(feature = "schema")]
@@ -34,8 +37,6 @@ use alloc::vec::Vec;
 pub struct Document {
     /// Names this layer; part of the default namespace.
     pub name: String,
-    /// Replaces the default namespace (`name` and the request's authority) if set.
-    pub namespace: Option<String>,
     /// Sources of the principal; the first that is present counts.
     pub principal: Vec<PrincipalSource>,
     /// How problems are told to clients.
@@ -70,6 +71,12 @@ pub enum PrincipalSource {
     Authorization,
     /// A header that the connection manager removes from external clients. Lower case.
     Header(String),
+    /// A cookie, hashed.
+    Cookie(String),
+    /// The issuer and subject of a token that the proxy's `jwt_authn` has verified.
+    Jwt,
+    /// The name in the client's certificate: its first URI, else its first DNS name.
+    Mtls,
 }
 
 /// How problems are told to clients.
@@ -79,6 +86,8 @@ pub struct ProblemStyle {
     pub base: String,
     /// The page that `Link` points at; none = no `Link`.
     pub docs_url: Option<String>,
+    /// Statuses that problems have instead of their own, by the last part of their `type`.
+    pub statuses: Vec<(String, u16)>,
 }
 
 /// The size and the times of the store in shared data.
@@ -90,6 +99,8 @@ pub struct StoreLimits {
     pub keys_per_principal_max: Option<u32>,
     /// What a new key meets in a full bucket.
     pub on_full: OnFull,
+    /// Longest time that an upstream may ask a record to live.
+    pub retain_max: Millis,
     /// How long a worker's slot lives without being renewed.
     pub lease: Millis,
     /// Largest stored response body, in bytes.

@@ -1,5 +1,6 @@
 //! What tells two requests with one key apart: a head digest and a body digest.
 
+use crate::config::Fingerprint;
 use crate::id::{Secrets, write_lp, write_lp_lower};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -48,14 +49,28 @@ impl Head<'_> {
 /// At most [`SHORT_BODY_BYTES_MAX`] bytes are held, whatever the body's length.
 #[derive(Debug, Default)]
 pub struct BodyHash {
+    /// Whether bodies are not told apart.
+    ignores: bool,
     held: Vec<u8>,
     long: Option<Box<blake3::Hasher>>,
     len: u64,
 }
 
 impl BodyHash {
+    /// Begins with an empty body.
+    #[must_use]
+    pub fn new(fingerprint: Fingerprint) -> Self {
+        Self {
+            ignores: fingerprint == Fingerprint::None,
+            ..Self::default()
+        }
+    }
+
     /// Takes in the next piece.
     pub fn push(&mut self, piece: Vec<u8>, secrets: &Secrets) {
+        if self.ignores {
+            return;
+        }
         self.len = self.len.saturating_add(u64::from(crate::http::len_u32(piece.len())));
         if let Some(long) = &mut self.long {
             long.update(&piece);
@@ -77,11 +92,14 @@ impl BodyHash {
         self.held.capacity()
     }
 
-    /// Digests all that came.
+    /// Digests all that came; zeros where bodies are not told apart.
     ///
     /// Shape: SipHash-2-4-128 (keyed BLAKE3, first 16 bytes, above [`SHORT_BODY_BYTES_MAX`]) over `body | u64le length`.
     #[must_use]
     pub fn digest(&self, secrets: &Secrets) -> Digest {
+        if self.ignores {
+            return Digest::default();
+        }
         if let Some(long) = &self.long {
             let mut long = long.clone();
             long.update(&self.len.to_le_bytes());

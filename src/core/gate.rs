@@ -1,11 +1,11 @@
 //! The gate: what a request's head asks for, before anything is looked up.
 
-use crate::config::{Document, Methods, Mode, Policy, PrincipalSource};
+use crate::config::{Anonymous, Document, Fingerprint, Methods, Mode, Policy, PrincipalSource, Scope, plain_path};
 use crate::fingerprint::{Digest, Head};
 use crate::http::Pairs;
-use crate::id::{Namespace, Principal, PrincipalKind, Secrets, Tag, tag};
+use crate::id::{Namespace, Principal, PrincipalKind, Secrets, Tag, endpoint_tag, tag};
 use crate::key::{IdempotencyKey, KeyError};
-use crate::problem::Problem;
+use crate::problem::{Dialect, Problem};
 use alloc::vec::Vec;
 
 /// The parts of a request's head that decide its way.
@@ -23,6 +23,26 @@ pub struct Request<'a> {
     pub scheme: &'a [u8],
     /// Whether it asks for another protocol.
     pub upgrades: bool,
+    /// What the proxy proved about its sender; nothing unless asked for.
+    pub proven: Proven<'a>,
+}
+
+/// What the proxy proved about a request's sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Proven<'a> {
+    /// Whose token it verified, as [`subject`] writes it.
+    pub jwt: Option<&'a [u8]>,
+    /// The name in the certificate that it was shown.
+    pub mtls: Option<&'a [u8]>,
+}
+
+/// Names the subject of a token: the same subject of two issuers is two.
+///
+/// Shape: `u32le len(issuer) | issuer | subject`.
+#[must_use]
+pub fn subject(issuer: &[u8], subject: &[u8]) -> Vec<u8> {
+    let len = crate::http::len_u32(issuer.len()).to_le_bytes();
+    [&len[..], issuer, subject].concat()
 }
 
 /// What is to do with a request.
@@ -63,6 +83,7 @@ impl<'a> Request<'a> {
             authority: b"",
             scheme: b"",
             upgrades: false,
+            proven: Proven::default(),
         };
         for (name, value) in pairs {
             match name {
@@ -84,11 +105,13 @@ impl<'a> Request<'a> {
         !self.upgrades && is_safe(self.method)
     }
 
-    /// Tells whether the client reads errors as gRPC or gRPC-Web: the proxy turns every local reply into one.
-    fn is_grpc(&self) -> bool {
-        self.pairs
-            .first(b"content-type")
-            .is_some_and(|media| media.starts_with(b"application/grpc"))
+    /// Tells what the client reads errors as: gRPC, gRPC-Web too, or HTTP.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        match self.pairs.first(b"content-type") {
+            Some(media) if media.starts_with(b"application/grpc") => Dialect::Grpc,
+            Some(_) | None => Dialect::Http,
+        }
     }
 
     /// Counts the bytes that the body should have; none if the request does not say.
@@ -145,11 +168,14 @@ pub fn gate(request: &Request<'_>, policy: &Policy, document: &Document, secrets
         Mode::Optional | Mode::Required => {}
     }
     // A recorded response could not be told to a gRPC client: the proxy turns every local reply into an error for it.
-    if policy.mode == Mode::Optional && request.is_grpc() {
+    if policy.mode == Mode::Optional && request.dialect() == Dialect::Grpc {
         return Gate::Pass;
     }
     match key(request, policy) {
-        Ok(Some(key)) => Gate::Claim(keyed(request, &key, document, secrets)),
+        Ok(Some(key)) => match keyed(request, &key, (policy, document), secrets) {
+            keyed if keyed.anonymous && policy.anonymous == Anonymous::Refuse => Gate::Refuse(Problem::CallerMissing),
+            keyed => Gate::Claim(keyed),
+        },
         Ok(None) if policy.mode == Mode::Optional => Gate::PassUnkeyed,
         Ok(None) => Gate::Refuse(Problem::KeyMissing {
             header: policy.header.clone(),
@@ -169,7 +195,9 @@ fn is_covered(method: &[u8], methods: &Methods) -> bool {
 }
 
 fn key<'a>(request: &Request<'a>, policy: &Policy) -> Result<Option<IdempotencyKey<'a>>, KeyError> {
-    let mut values = request.pairs.filter(|(name, _)| *name == policy.header.as_bytes());
+    let is_other = |name: &[u8]| policy.header_aliases.iter().any(|alias| alias.as_bytes() == name);
+    let is_key = |name: &[u8]| name == policy.header.as_bytes() || is_other(name);
+    let mut values = request.pairs.filter(|(name, _)| is_key(name));
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some((_, value)), None) => IdempotencyKey::parse(value, policy.header_syntax).map(Some),
@@ -177,9 +205,14 @@ fn key<'a>(request: &Request<'a>, policy: &Policy) -> Result<Option<IdempotencyK
     }
 }
 
-fn keyed(request: &Request<'_>, key: &IdempotencyKey<'_>, document: &Document, secrets: &Secrets) -> Keyed {
+fn keyed(
+    request: &Request<'_>,
+    key: &IdempotencyKey<'_>,
+    (policy, document): (&Policy, &Document),
+    secrets: &Secrets,
+) -> Keyed {
     let principal = principal(request, document, secrets);
-    let namespace = document.namespace.as_ref().map_or_else(
+    let namespace = policy.namespace.as_ref().map_or_else(
         || Namespace::Default {
             name: document.name.as_bytes(),
             authority: request.authority,
@@ -187,46 +220,88 @@ fn keyed(request: &Request<'_>, key: &IdempotencyKey<'_>, document: &Document, s
         },
         |name| Namespace::Named(name.as_bytes()),
     );
-    let content_type = request.pairs.first(b"content-type").unwrap_or_default();
+    let caller = principal.unwrap_or(Principal::ANONYMOUS);
+    let everywhere = tag(&namespace, &caller, key, secrets);
+    Keyed {
+        tag: match policy.scope {
+            Scope::Principal => everywhere,
+            // The plainest spelling: what an application reads as one path is one.
+            Scope::Endpoint => endpoint_tag(&everywhere, plain_path(request.path()).as_bytes(), secrets),
+        },
+        principal_row: caller.row(),
+        anonymous: principal.is_none(),
+        head: match policy.fingerprint {
+            Fingerprint::Raw => head(request, secrets),
+            Fingerprint::None => Digest::default(),
+        },
+    }
+}
+
+fn head(request: &Request<'_>, secrets: &Secrets) -> Digest {
     let head = Head {
         method: request.method,
         target: request.target,
-        content_type,
+        content_type: request.pairs.first(b"content-type").unwrap_or_default(),
     };
-    let caller = principal.unwrap_or(Principal::ANONYMOUS);
-    Keyed {
-        tag: tag(&namespace, &caller, key, secrets),
-        principal_row: caller.row(),
-        anonymous: principal.is_none(),
-        head: head.digest(secrets),
-    }
+    head.digest(secrets)
 }
 
-/// Names the header that says who the caller is, and its first value: of the first source that is present.
+/// Names what says who the caller is (a header, `jwt` or `mtls`), and its first value: of the first source that is
+/// present.
 #[must_use]
 pub fn caller<'a>(request: &Request<'a>, document: &'a Document) -> Option<(&'a str, &'a [u8])> {
     document.principal.iter().find_map(|source| {
-        let (_, name) = kind_and_name(source);
-        Some((name, request.pairs.first(name.as_bytes())?))
+        let (_, what, _) = place(source);
+        Some((what, values(request, source).next()?))
     })
 }
 
-const fn kind_and_name(source: &PrincipalSource) -> (PrincipalKind, &str) {
+/// Tells where a source is: its kind, the header if it is in one, and its own name, a cookie's within that header.
+const fn place(source: &PrincipalSource) -> (PrincipalKind, &str, &str) {
     match source {
-        PrincipalSource::Authorization => (PrincipalKind::Authorization, "authorization"),
-        PrincipalSource::Header(name) => (PrincipalKind::Header, name.as_str()),
+        PrincipalSource::Authorization => (PrincipalKind::Authorization, "authorization", "authorization"),
+        PrincipalSource::Header(name) => (PrincipalKind::Header, name.as_str(), name.as_str()),
+        PrincipalSource::Cookie(name) => (PrincipalKind::Cookie, "cookie", name.as_str()),
+        PrincipalSource::Jwt => (PrincipalKind::Jwt, "jwt", "jwt"),
+        PrincipalSource::Mtls => (PrincipalKind::Mtls, "mtls", "mtls"),
     }
+}
+
+/// Lists what is known at a source: what was proven, its header's lines, or the values of its cookies.
+fn values<'a>(request: &Request<'a>, source: &'a PrincipalSource) -> impl Iterator<Item = &'a [u8]> {
+    let (kind, header, name) = place(source);
+    let proven = match kind {
+        PrincipalKind::Jwt => request.proven.jwt,
+        PrincipalKind::Mtls => request.proven.mtls,
+        PrincipalKind::Authorization | PrincipalKind::Header | PrincipalKind::Cookie => None,
+    };
+    let is_header = !matches!(kind, PrincipalKind::Jwt | PrincipalKind::Mtls);
+    let lines = request
+        .pairs
+        .filter(move |(each, _)| is_header && *each == header.as_bytes());
+    let said = lines.flat_map(move |(_, line)| {
+        let is_cookie = kind == PrincipalKind::Cookie;
+        let whole = (!is_cookie).then_some(line);
+        let crumbs = is_cookie.then(|| line.split(|byte| *byte == b';'));
+        let crumbs = crumbs.into_iter().flatten();
+        whole
+            .into_iter()
+            .chain(crumbs.filter_map(move |crumb| cookie(crumb, name)))
+    });
+    proven.into_iter().chain(said)
+}
+
+/// Gives the value of a cookie (`name=value`) if it has this name.
+fn cookie<'a>(crumb: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let rest = crumb.trim_ascii().strip_prefix(name.as_bytes())?;
+    rest.strip_prefix(b"=")
 }
 
 /// Finds the caller by the first source that is present; later ones are never tried.
 fn principal(request: &Request<'_>, document: &Document, secrets: &Secrets) -> Option<Principal> {
     document.principal.iter().find_map(|source| {
-        let (kind, name) = kind_and_name(source);
-        let mut values = request
-            .pairs
-            .filter(|(each, _)| *each == name.as_bytes())
-            .map(|(_, value)| value)
-            .peekable();
+        let (kind, _, name) = place(source);
+        let mut values = values(request, source).peekable();
         values.peek()?;
         Some(Principal::new(kind, name.as_bytes(), values, secrets))
     })
@@ -370,6 +445,94 @@ mod tests {
         let one = claimed(&with(&[KEY, ("x-user", "u"), ("authorization", "alice")]), &sources);
         let two = claimed(&with(&[KEY, ("x-user", "u"), ("authorization", "mallory")]), &sources);
         assert_eq!(one.tag, two.tag, "later sources are not tried");
+    }
+
+    #[test]
+    fn a_cookie_among_others_names_the_caller() {
+        let text = r#"{"version": 1, "principal": [{"cookie": "sid"}]}"#;
+        let cookies = Document::read(text.as_bytes()).unwrap().unwrap();
+        let with_cookies = |line: &str| claimed(&with(&[KEY, ("cookie", line)]), &cookies);
+        let one = with_cookies("a=1; sid=one; b=2");
+        assert_eq!(one.tag, with_cookies("sid=one").tag);
+        assert_ne!(one.tag, with_cookies("sid=two").tag);
+        assert!(!one.anonymous && with_cookies("xsid=one; sid2=one; SID=one").anonymous);
+    }
+
+    #[test]
+    fn what_the_proxy_proved_names_the_caller_and_headers_of_that_name_do_not() {
+        let text = r#"{"version": 1, "principal": ["jwt", "mtls"]}"#;
+        let document = Document::read(text.as_bytes()).unwrap().unwrap();
+        let mut map = vec![];
+        let headers = with(&[KEY, ("jwt", "forged"), ("mtls", "forged")]);
+        write_pairs(
+            headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+            &mut map,
+        );
+        let of = |jwt: Option<&[u8]>, mtls: Option<&[u8]>| {
+            let mut request = Request::read(&map);
+            request.proven = Proven { jwt, mtls };
+            let gate = gate(&request, document.routes.defaults(), &document, &SECRETS);
+            let Gate::Claim(keyed) = gate else { panic!("{gate:?}") };
+            keyed
+        };
+        let (alice, bob) = (subject(b"iss", b"alice"), subject(b"is", b"salice"));
+        assert_ne!(alice, bob);
+        assert_ne!(of(Some(&alice), None).tag, of(Some(&bob), None).tag);
+        assert_eq!(
+            of(Some(&alice), None).tag,
+            of(Some(&alice), Some(b"spiffe://x")).tag,
+            "later sources are not tried"
+        );
+        assert_ne!(of(None, Some(&alice)).tag, of(Some(&alice), None).tag);
+        assert!(of(None, None).anonymous);
+    }
+
+    #[test]
+    fn without_a_caller_a_key_may_be_refused() {
+        let refuses = document(r#""mode": "optional", "anonymous": "refuse""#);
+        assert_eq!(decided(&with(&[KEY]), &refuses), Gate::Refuse(Problem::CallerMissing));
+        assert_eq!(decided(&POST, &refuses), Gate::PassUnkeyed);
+        claimed(&with(&[KEY, ("authorization", "alice")]), &refuses);
+    }
+
+    #[test]
+    fn an_alias_carries_the_same_key_and_two_headers_are_two_keys() {
+        let aliases = document(r#""mode": "required", "header_aliases": ["X-Request-Key", "HTTP_X_OLD_KEY"]"#);
+        let own = claimed(&with(&[KEY]), &aliases);
+        for alias in ["x-request-key", "x-old-key"] {
+            assert_eq!(own.tag, claimed(&with(&[(alias, "k")]), &aliases).tag);
+            let two = decided(&with(&[KEY, (alias, "k")]), &aliases);
+            assert!(matches!(two, Gate::Refuse(Problem::KeyMalformed { .. })), "{two:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_an_endpoint_is_another_key_on_another_path() {
+        let to = |path: &str, scope: &str| {
+            let headers = [(":method", "POST"), (":path", path), (":authority", "api.test"), KEY];
+            claimed(
+                &headers,
+                &document(&alloc::format!(r#""mode": "required", "scope": "{scope}""#)),
+            )
+        };
+        assert_eq!(to("/a", "principal").tag, to("/b", "principal").tag);
+        assert_ne!(to("/a", "endpoint").tag, to("/b", "endpoint").tag);
+        for same in ["/a?x=1", "/a/", "//a", "/%61"] {
+            assert_eq!(to("/a", "endpoint").tag, to(same, "endpoint").tag, "{same}");
+        }
+    }
+
+    #[test]
+    fn without_a_fingerprint_every_head_is_the_same() {
+        let none = document(r#""mode": "required", "fingerprint": "none""#);
+        let other = [
+            (":method", "PATCH"),
+            (":path", "/other"),
+            (":authority", "api.test"),
+            KEY,
+        ];
+        let (one, two) = (claimed(&with(&[KEY]), &none), claimed(&other, &none));
+        assert_eq!((one.tag, one.head), (two.tag, two.head));
     }
 
     #[test]

@@ -78,6 +78,12 @@ pub enum PrincipalKind {
     Authorization,
     /// A trusted header.
     Header,
+    /// A cookie.
+    Cookie,
+    /// A verified token.
+    Jwt,
+    /// A client's certificate.
+    Mtls,
 }
 
 impl PrincipalKind {
@@ -85,6 +91,9 @@ impl PrincipalKind {
         match self {
             Self::Authorization => 1,
             Self::Header => 2,
+            Self::Cookie => 3,
+            Self::Jwt => 4,
+            Self::Mtls => 5,
         }
     }
 }
@@ -167,6 +176,19 @@ pub fn replay_tag(client: &Tag, replay: &ReplayScope<'_>, secrets: &Secrets) -> 
     write_lp(&mut hasher, replay.scope);
     write_lp(&mut hasher, replay.boot);
     hasher.write(&client.0);
+    Tag(hasher.finish128().as_bytes())
+}
+
+/// Names a key on one path: on another path it is another key.
+///
+/// Shape: SipHash-2-4-128 over `u8 version = 1 | u8 kind of name = 5 | lp(path) | tag 16`, with the tag that the key would
+/// have on all paths.
+#[must_use]
+pub fn endpoint_tag(key: &Tag, path: &[u8], secrets: &Secrets) -> Tag {
+    let mut hasher = SipHasher24::new_with_key(&secrets.identity);
+    hasher.write(&[1, 5]);
+    write_lp(&mut hasher, path);
+    hasher.write(&key.0);
     Tag(hasher.finish128().as_bytes())
 }
 
@@ -311,6 +333,14 @@ mod tests {
     fn each_attempt_of_a_signed_request_has_a_name_of_its_own() {
         assert_ne!(signed_tag(b"1/1", 1, &SECRETS), signed_tag(b"1/1", 2, &SECRETS));
         assert_ne!(signed_tag(b"1/1", 1, &SECRETS), signed_tag(b"1/2", 1, &SECRETS));
+    }
+
+    #[test]
+    fn a_key_on_another_path_may_be_another_key() {
+        let key = named("edge", "a.test", &caller("x"), "k");
+        let on = |path: &str| endpoint_tag(&key, path.as_bytes(), &SECRETS);
+        assert!(on("/a") != key && on("/a") != on("/b"));
+        assert_eq!(on("/a"), on("/a"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! When in doubt, it is unknown.
 
 use crate::config::{OnIncomplete, Policy};
+use crate::time::Millis;
 
 /// How a request's stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,37 @@ pub struct Response {
     pub effect_none: bool,
     /// Whether all of it can be kept: neither too large, nor an event stream, nor with trailers.
     pub keepable: bool,
+}
+
+/// How long an upstream wants its response to be kept (`Reprise-Retain`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retain {
+    /// So long.
+    For(Millis),
+    /// Not at all: a repeat is told that there was one.
+    NoStore,
+}
+
+impl Retain {
+    /// Reads the header's value: seconds from 1 on, or `no-store`; none if it is neither, and does not count.
+    #[must_use]
+    pub fn read(value: &[u8]) -> Option<Self> {
+        let value = value.trim_ascii();
+        if value.eq_ignore_ascii_case(b"no-store") {
+            return Some(Self::NoStore);
+        }
+        let seconds: u64 = core::str::from_utf8(value).ok()?.parse().ok()?;
+        (seconds > 0).then(|| Self::For(Millis::from_seconds(seconds)))
+    }
+}
+
+/// Gives how long a record lives: as the upstream asks, at most `most`, else as its route says.
+#[must_use]
+pub fn retained(asked: Option<Retain>, policy: &Policy, most: Millis) -> Millis {
+    match asked {
+        Some(Retain::For(time)) => time.min(most),
+        Some(Retain::NoStore) | None => policy.retain,
+    }
 }
 
 /// Who made a response.
@@ -177,9 +209,11 @@ pub fn origin(details: &[u8]) -> Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{HeaderSyntax, Methods, Mode, OnUnknown, ReleaseOn, StatusSet};
-    use crate::time::Millis;
+    use crate::config::{
+        Anonymous, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnUnknown, ReleaseOn, Scope, StatusSet,
+    };
     use alloc::string::String;
+    use alloc::vec::Vec;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -191,7 +225,13 @@ mod tests {
             mode: Mode::Optional,
             methods: Methods::Unsafe,
             header: String::from("idempotency-key"),
+            header_aliases: Vec::new(),
             header_syntax: HeaderSyntax::Any,
+            namespace: None,
+            scope: Scope::Principal,
+            anonymous: Anonymous::Share,
+            fingerprint: Fingerprint::Raw,
+            in_flight: InFlight::Conflict,
             retain: Millis(900_000),
             unknown_retain: Millis(900_000),
             store_on: StatusSet::ALL,
@@ -205,6 +245,29 @@ mod tests {
             in_flight_status: 409,
             capture: crate::config::CapturePolicy::off(),
         }
+    }
+
+    #[test]
+    fn an_upstream_says_how_long_its_response_is_kept() {
+        let second = Retain::For(Millis(1000));
+        let cases = [
+            ("1", Some(second)),
+            (" No-Store ", Some(Retain::NoStore)),
+            ("0", None),
+            ("soon", None),
+            ("", None),
+        ];
+        for (value, want) in cases {
+            assert_eq!(Retain::read(value.as_bytes()), want, "{value}");
+        }
+        let most = Millis(5000);
+        assert_eq!(retained(Some(second), &policy(), most), Millis(1000));
+        assert_eq!(retained(Some(Retain::For(Millis(9000))), &policy(), most), most);
+        assert_eq!(
+            retained(None, &policy(), most),
+            policy().retain,
+            "the route's is not the upstream's"
+        );
     }
 
     fn response(status: u16) -> Response {

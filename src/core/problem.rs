@@ -8,6 +8,22 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use serde_json::{Map, Value};
 
+/// The last parts of the types whose status a document may change.
+pub const SLUGS: [&str; 12] = [
+    "key-missing",
+    "key-malformed",
+    "caller-missing",
+    "outcome-unknown",
+    "response-not-retained",
+    "key-reused",
+    "store-unavailable",
+    "capacity",
+    "misconfigured",
+    "capture-unavailable",
+    "restoring",
+    "signature-used",
+];
+
 /// Why a request does not go through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
@@ -25,6 +41,8 @@ pub enum Problem {
     },
     /// A request that cannot be protected (an upgrade) on a route that wants a key.
     NotProtectable,
+    /// The route wants to know whose the key is, and nothing says so.
+    CallerMissing,
     /// The first request still runs.
     InFlight {
         /// The status that the route wants for it.
@@ -57,11 +75,23 @@ pub enum Problem {
     SignatureUsed,
 }
 
+/// What a client reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// Statuses and bodies.
+    #[default]
+    Http,
+    /// Trailers: the proxy turns every reply of its own into them.
+    Grpc,
+}
+
 /// A response that Reprise makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// Its status.
     pub status: u16,
+    /// Its status for a client that reads gRPC.
+    pub grpc_status: Option<u8>,
     /// Its headers in the host's serialised form.
     pub pairs: Vec<u8>,
     /// Its body.
@@ -75,6 +105,7 @@ impl Problem {
         match self {
             Self::KeyMissing { .. } => "key-missing",
             Self::KeyMalformed { .. } | Self::NotProtectable => "key-malformed",
+            Self::CallerMissing => "caller-missing",
             Self::InFlight { .. } => "in-flight",
             Self::OutcomeUnknown => "outcome-unknown",
             Self::ResponseNotRetained { .. } => "response-not-retained",
@@ -93,6 +124,7 @@ impl Problem {
             Self::KeyMissing { .. } => "Idempotency-Key is missing",
             Self::KeyMalformed { .. } => "Idempotency-Key is malformed",
             Self::NotProtectable => "An upgrade cannot be protected by an Idempotency-Key",
+            Self::CallerMissing => "The caller is not known",
             Self::InFlight { .. } => "A request is outstanding for this Idempotency-Key",
             Self::OutcomeUnknown => "The outcome of the first request is unknown",
             Self::ResponseNotRetained { .. } => "The first response was not retained",
@@ -114,6 +146,9 @@ impl Problem {
             Self::KeyMalformed { header, error } => format!("In the header {header}, {error}."),
             Self::NotProtectable => {
                 "This route requires a key, and an upgraded connection has no response to keep.".into()
+            }
+            Self::CallerMissing => {
+                "Keys belong to their callers on this route, and the request does not say who sends it.".into()
             }
             Self::InFlight { .. } => "The first request with this key still runs. Retry with the same key.".into(),
             Self::OutcomeUnknown => {
@@ -141,8 +176,16 @@ impl Problem {
         }
     }
 
-    const fn status(&self) -> u16 {
+    /// Gives the status: the document's, if it has one for this problem.
+    fn status(&self, style: &ProblemStyle) -> u16 {
+        let mut statuses = style.statuses.iter();
+        let named = statuses.find(|(slug, _)| slug == self.slug());
+        named.map_or_else(|| self.own_status(), |(_, status)| *status)
+    }
+
+    const fn own_status(&self) -> u16 {
         match self {
+            Self::CallerMissing => 401,
             Self::KeyMissing { .. } | Self::KeyMalformed { .. } | Self::NotProtectable => 400,
             Self::InFlight { status, .. } => *status,
             Self::OutcomeUnknown | Self::ResponseNotRetained { .. } | Self::SignatureUsed => 409,
@@ -155,6 +198,21 @@ impl Problem {
         }
     }
 
+    /// Gives gRPC's status.
+    ///
+    /// Source: <https://grpc.github.io/grpc/core/md_doc_statuscodes.html>.
+    const fn grpc_status(&self) -> u8 {
+        match self {
+            Self::KeyMissing { .. } | Self::KeyMalformed { .. } | Self::NotProtectable | Self::KeyReused => 3,
+            Self::CallerMissing => 16,
+            Self::InFlight { .. } => 10,
+            Self::OutcomeUnknown => 2,
+            Self::ResponseNotRetained { .. } | Self::SignatureUsed => 9,
+            Self::Misconfigured => 13,
+            Self::StoreUnavailable | Self::Capacity | Self::CaptureUnavailable | Self::Restoring => 14,
+        }
+    }
+
     /// Seconds for `retry-after`; none where a retry of the same request does not help.
     const fn retry_after_s(&self) -> Option<u8> {
         match self {
@@ -163,6 +221,7 @@ impl Problem {
             Self::KeyMissing { .. }
             | Self::KeyMalformed { .. }
             | Self::NotProtectable
+            | Self::CallerMissing
             | Self::OutcomeUnknown
             | Self::ResponseNotRetained { .. }
             | Self::KeyReused
@@ -171,14 +230,23 @@ impl Problem {
         }
     }
 
-    /// Puts the problem into the words of HTTP.
+    /// Puts the problem into the client's words.
     ///
     /// Shape: `application/problem+json` with `type`, `title`, `status`, `detail`, and `original_status` and `location`
-    /// where a response was not retained; `link` where the document names a page.
+    /// where a response was not retained; `link` where the document names a page. For gRPC the title alone, which the
+    /// proxy makes `grpc-message` of.
     ///
     /// Source: RFC 9457; draft-ietf-httpapi-idempotency-key-header-07 §2.7.
     #[must_use]
-    pub fn reply(&self, style: &ProblemStyle) -> Reply {
+    pub fn reply(&self, style: &ProblemStyle, dialect: Dialect) -> Reply {
+        if dialect == Dialect::Grpc {
+            return Reply {
+                status: self.status(style),
+                grpc_status: Some(self.grpc_status()),
+                pairs: Vec::new(),
+                body: self.title().into(),
+            };
+        }
         let retry_after = self.retry_after_s().map(|seconds| seconds.to_string());
         let link = style
             .docs_url
@@ -200,7 +268,8 @@ impl Problem {
         let mut pairs = Vec::new();
         write_pairs(core::iter::once(content_type).chain(optional), &mut pairs);
         Reply {
-            status: self.status(),
+            status: self.status(style),
+            grpc_status: None,
             pairs,
             body: self.body(style),
         }
@@ -210,7 +279,7 @@ impl Problem {
         let mut members = Map::new();
         members.insert("type".into(), Value::from(format!("{}{}", style.base, self.slug())));
         members.insert("title".into(), Value::from(self.title()));
-        members.insert("status".into(), Value::from(self.status()));
+        members.insert("status".into(), Value::from(self.status(style)));
         members.insert("detail".into(), Value::from(self.detail()));
         if let Self::ResponseNotRetained {
             original_status,
@@ -239,6 +308,7 @@ mod tests {
         ProblemStyle {
             base: "urn:reprise:problem:".into(),
             docs_url: Some("https://docs.test/p".into()),
+            statuses: Vec::new(),
         }
     }
 
@@ -249,7 +319,7 @@ mod tests {
 
     #[track_caller]
     fn check(problem: &Problem, status: u16, slug: &str, retry_after: Option<&str>) {
-        let reply = problem.reply(&style());
+        let reply = problem.reply(&style(), Dialect::Http);
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(reply.status, status);
         assert_eq!(body["status"], status);
@@ -293,6 +363,7 @@ mod tests {
             "in-flight",
             Some("0"),
         );
+        check(&Problem::CallerMissing, 401, "caller-missing", None);
         check(&Problem::OutcomeUnknown, 409, "outcome-unknown", None);
         check(&Problem::KeyReused, 422, "key-reused", None);
         check(&Problem::StoreUnavailable, 503, "store-unavailable", Some("1"));
@@ -304,12 +375,36 @@ mod tests {
     }
 
     #[test]
+    fn a_grpc_client_gets_the_title_and_a_status_of_grpc() {
+        let missing = Problem::KeyMissing { header: "k".into() };
+        let reply = missing.reply(&style(), Dialect::Grpc);
+        assert_eq!(
+            (reply.grpc_status, &reply.body[..]),
+            (Some(3), &b"Idempotency-Key is missing"[..])
+        );
+        assert_eq!(Pairs::new(&reply.pairs).count(), 0);
+        assert_eq!(missing.reply(&style(), Dialect::Http).grpc_status, None);
+    }
+
+    #[test]
+    fn a_document_may_give_a_problem_another_status() {
+        let style = ProblemStyle {
+            statuses: [("key-reused".into(), 409)].into(),
+            ..style()
+        };
+        let reply = Problem::KeyReused.reply(&style, Dialect::Http);
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!((reply.status, &body["status"]), (409, &Value::from(409)));
+        assert_eq!(Problem::Capacity.reply(&style, Dialect::Http).status, 503);
+    }
+
+    #[test]
     fn a_response_that_was_not_retained_shows_status_and_location() {
         let problem = Problem::ResponseNotRetained {
             original_status: Some(201),
             location: Some(b"/x".to_vec()),
         };
-        let reply = problem.reply(&style());
+        let reply = problem.reply(&style(), Dialect::Http);
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(
             (&body["original_status"], &body["location"]),
@@ -324,7 +419,7 @@ mod tests {
             docs_url: None,
             ..style()
         };
-        assert_eq!(header(&Problem::KeyReused.reply(&style), "link"), None);
+        assert_eq!(header(&Problem::KeyReused.reply(&style, Dialect::Http), "link"), None);
     }
 
     #[test]
@@ -334,7 +429,7 @@ mod tests {
             header: "x-key".into(),
             error,
         }
-        .reply(&style());
+        .reply(&style(), Dialect::Http);
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(
             body["detail"],

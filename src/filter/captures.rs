@@ -4,6 +4,7 @@
 
 use crate::host::{Host, Side};
 use crate::journal::Told;
+use crate::proofs::Proofs;
 use crate::root::Root;
 use crate::tape::{Tape, leave_out, take_body, text};
 use crate::vm::Vm;
@@ -130,7 +131,7 @@ pub fn begin(
     host: &impl Host,
     vm: &mut Vm,
     (root, policy): (&Root, &Rc<Policy>),
-    (map, selected): (Vec<u8>, Selected),
+    (map, selected, proofs): (Vec<u8>, Selected, &Proofs),
     forwarded: bool,
 ) -> Result<Option<Box<Tape>>, Uncaptured> {
     let ledger = &mut vm.captures.ledger;
@@ -157,7 +158,9 @@ pub fn begin(
         let runs = durability == Durability::Async || on_replayd_down == OnReplaydDown::Open;
         return if runs { Ok(None) } else { Err(Uncaptured) };
     }
-    let principal = principal(vm, root, &policy.capture, &Request::read(&map));
+    let mut request = Request::read(&map);
+    request.proven = proofs.shown();
+    let principal = principal(vm, root, &policy.capture, &request);
     let mut tape = Box::new(Tape::new(Rc::clone(policy), map, principal, host.micros()));
     tape.count(vm);
     Ok(Some(tape))

@@ -1,5 +1,6 @@
 //! A repeat: its body is swallowed and hashed, and at its end it gets what the first request left.
 
+use crate::asked::Asked;
 use crate::claims::{self, Place, StoreFailure};
 use crate::host::{Host, Side};
 use crate::metrics::Count;
@@ -13,7 +14,7 @@ use reprise_core::config::{OnUnknown, Policy};
 use reprise_core::fingerprint::BodyHash;
 use reprise_core::gate::Keyed;
 use reprise_core::http::Pairs;
-use reprise_core::problem::Problem;
+use reprise_core::problem::{Dialect, Problem};
 use reprise_core::time::MonoMillis;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -28,6 +29,7 @@ pub struct Duplicate {
     met: Effect,
     keyed: Keyed,
     policy: Rc<Policy>,
+    dialect: Dialect,
     body: BodyHash,
     body_is_whole: bool,
     read: usize,
@@ -46,19 +48,15 @@ enum Verdict {
 impl Duplicate {
     /// Begins with what the request met at its head.
     #[must_use]
-    pub fn new(
-        place: Place,
-        met: Effect,
-        keyed: Keyed,
-        policy: Rc<Policy>,
-        (now, is_timed): (MonoMillis, bool),
-    ) -> Self {
+    pub fn new(place: Place, met: Effect, asked: &Asked<'_>, (now, is_timed): (MonoMillis, bool)) -> Self {
+        let policy = Rc::clone(&asked.policy);
         Self {
             place,
             met,
-            keyed,
+            keyed: asked.keyed,
+            dialect: asked.request.dialect(),
+            body: BodyHash::new(policy.fingerprint),
             policy,
-            body: BodyHash::default(),
             body_is_whole: true,
             read: 0,
             counted: 0,
@@ -76,6 +74,7 @@ impl Duplicate {
             answered: Rc::clone(&self.answered),
             root: Rc::clone(root),
             in_flight_status: self.policy.in_flight_status,
+            dialect: self.dialect,
         }
     }
 
@@ -117,7 +116,7 @@ impl Duplicate {
             Verdict::Answer(bytes) => self.answer(host, vm, root, &bytes),
             Verdict::Problem(problem, count) => {
                 vm.metrics.count(count);
-                respond(host, root, &problem)
+                respond(host, root, &problem, self.dialect)
             }
         };
         if let Some(began) = began {
@@ -129,11 +128,11 @@ impl Duplicate {
     fn answer(&self, host: &impl Host, vm: &mut Vm, root: &Root, bytes: &[u8]) -> Mend {
         let Some(record) = Record::read(bytes) else {
             vm.metrics.count(Count::StoreError);
-            return respond(host, root, &Problem::StoreUnavailable);
+            return respond(host, root, &Problem::StoreUnavailable, self.dialect);
         };
         vm.metrics.count(Count::Answer);
         let status = self.policy.answer_status.unwrap_or(record.status);
-        send(host, status, record.pairs, record.body);
+        send(host, (status, None), record.pairs, record.body);
         Mend::of(&record)
     }
 

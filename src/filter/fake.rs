@@ -61,6 +61,7 @@ impl World {
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
+    pub(crate) grpc_status: Option<u8>,
     pub(crate) pairs: Vec<u8>,
     pub(crate) body: Vec<u8>,
 }
@@ -191,9 +192,10 @@ impl Stream for FakeHost {
         Ok(())
     }
 
-    fn respond(&self, status: u16, pairs: &[u8], body: &[u8]) -> Result<(), HostError> {
+    fn respond(&self, status: u16, grpc_status: Option<u8>, pairs: &[u8], body: &[u8]) -> Result<(), HostError> {
         self.replies.borrow_mut().push(Reply {
             status,
+            grpc_status,
             pairs: pairs.to_vec(),
             body: body.to_vec(),
         });

@@ -140,11 +140,12 @@ pub trait Stream {
     /// [`HostError`] if the host fails.
     fn drain_request(&self, len: usize) -> Result<(), HostError>;
 
-    /// Answers the request; `pairs` in the host's serialised form.
+    /// Answers the request; `pairs` in the host's serialised form. A client that reads gRPC gets `grpc_status`, and the
+    /// body as its message; without one the host makes it of the status.
     ///
     /// # Errors
     /// [`HostError`] if the host fails.
-    fn respond(&self, status: u16, pairs: &[u8], body: &[u8]) -> Result<(), HostError>;
+    fn respond(&self, status: u16, grpc_status: Option<u8>, pairs: &[u8], body: &[u8]) -> Result<(), HostError>;
 
     /// Reads a property of the exchange; none if it has none.
     ///

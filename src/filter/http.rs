@@ -17,7 +17,7 @@ use crate::signed::Unproven;
 use crate::tape::Tape;
 use crate::vm::Vm;
 use reprise_core::http::Pairs;
-use reprise_core::problem::Problem;
+use reprise_core::problem::{Dialect, Problem};
 use std::rc::Rc;
 
 /// What the host does next with what it showed.
@@ -34,6 +34,8 @@ pub enum Flow {
 pub struct Exchange {
     root: Option<Rc<Root>>,
     id: u32,
+    /// What its client reads.
+    dialect: Dialect,
     stage: Stage,
     tape: Option<Box<Tape>>,
     holds: Option<Box<Holds>>,
@@ -63,6 +65,7 @@ impl Exchange {
         Self {
             root,
             id,
+            dialect: Dialect::Http,
             stage: Stage::Passing,
             tape: None,
             holds: None,
@@ -263,7 +266,7 @@ impl Exchange {
     }
 
     fn refuse(&mut self, host: &impl Host, root: &Root, problem: &Problem) -> Flow {
-        self.stage = Stage::Replied(respond(host, root, problem));
+        self.stage = Stage::Replied(respond(host, root, problem, self.dialect));
         Flow::Pause
     }
 }

@@ -5,7 +5,7 @@ use crate::captures;
 use crate::host::{Host, Side};
 use crate::metrics::Count;
 use crate::publisher;
-use crate::reply::send;
+use crate::reply::respond;
 use crate::root::Root;
 use crate::tape::Tape;
 use crate::vm::Vm;
@@ -14,7 +14,7 @@ use reprise_core::capture::batch::Batch;
 use reprise_core::capture::ledger::Reason;
 use reprise_core::config::OnReplaydDown;
 use reprise_core::gate::{Request, is_safe};
-use reprise_core::problem::Problem;
+use reprise_core::problem::{Dialect, Problem};
 use reprise_core::time::{Millis, MonoMillis};
 use reprise_core::wire::{Capture, Half, Range, State};
 use std::cell::Cell;
@@ -97,6 +97,7 @@ struct Waiter {
     /// The cluster whose gate it has to pass, if it has to pass one.
     gate: Option<String>,
     root: Rc<Root>,
+    dialect: Dialect,
 }
 
 /// Who waits.
@@ -108,6 +109,8 @@ pub struct Holder<'a> {
     pub hold: &'a Rc<Cell<Hold>>,
     /// Its root.
     pub root: &'a Rc<Root>,
+    /// What its client reads.
+    pub dialect: Dialect,
 }
 
 /// Writes a request ahead: it waits from now on, or goes on at once if there is no room and the route says so.
@@ -186,6 +189,7 @@ fn wait(host: &impl Host, vm: &mut Vm, seq: u64, (side, on_down, gate): Waits, h
             on_down,
             gate,
             root: Rc::clone(holder.root),
+            dialect: holder.dialect,
         },
     );
     wake(host, vm);
@@ -321,8 +325,7 @@ impl Waiter {
         vm.metrics.count(why.count());
         self.hold.set(Hold::Refused(why, told));
         if host.enter(self.context).is_ok() {
-            let reply = why.problem().reply(&self.root.document.problem);
-            send(host, reply.status, &reply.pairs, &reply.body);
+            respond(host, &self.root, &why.problem(), self.dialect);
         }
     }
 }

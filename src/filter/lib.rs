@@ -14,6 +14,7 @@ pub mod metadata;
 pub mod metrics;
 pub mod owner;
 pub mod policy;
+pub mod proofs;
 pub mod publisher;
 pub mod reply;
 pub mod root;

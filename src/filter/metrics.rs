@@ -31,6 +31,10 @@ counters! {
     Missing = "reprise_requests_outcome=.=missing;.;_total",
     /// A key that breaks a rule, or an upgrade where a key is required.
     Malformed = "reprise_requests_outcome=.=malformed;.;_total",
+    /// A keyed request without a caller, where one is required.
+    CallerMissing = "reprise_requests_outcome=.=caller_missing;.;_total",
+    /// A duplicate that ran beside the first request: its route says so.
+    Ran = "reprise_requests_outcome=.=ran;.;_total",
     /// A duplicate of a request whose outcome is unknown.
     Unknown = "reprise_requests_outcome=.=unknown;.;_total",
     /// A duplicate of a request whose response was not kept.

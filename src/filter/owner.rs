@@ -13,7 +13,9 @@ use reprise_core::fingerprint::BodyHash;
 use reprise_core::gate::Keyed;
 use reprise_core::http::Pairs;
 use reprise_core::id::Secrets;
-use reprise_core::outcome::{Ending, Origin, Outcome, Recorded, Response, judge, origin, with_attempts, with_record};
+use reprise_core::outcome::{
+    Ending, Origin, Outcome, Recorded, Response, Retain, judge, origin, retained, with_attempts, with_record,
+};
 use reprise_core::time::MonoMillis;
 use std::rc::Rc;
 
@@ -30,6 +32,7 @@ pub struct Owner {
     head_is_lost: bool,
     ending: Ending,
     event_stream: bool,
+    retain: Option<Retain>,
     map: Vec<u8>,
     copy: Vec<u8>,
     counted: u64,
@@ -43,8 +46,8 @@ impl Owner {
         Self {
             place,
             keyed: asked.keyed,
+            body: BodyHash::new(asked.policy.fingerprint),
             policy: Rc::clone(&asked.policy),
-            body: BodyHash::default(),
             announced,
             body_is_whole: true,
             head_is_lost: false,
@@ -55,6 +58,7 @@ impl Owner {
                 response_ended: false,
             },
             event_stream: false,
+            retain: None,
             map: Vec::new(),
             copy: Vec::new(),
             counted: 0,
@@ -106,6 +110,7 @@ impl Owner {
             )
         };
         self.event_stream = seen.event_stream && origin == Origin::Upstream;
+        self.retain = seen.retain.filter(|_| origin == Origin::Upstream);
         self.ending.response = Some(Response {
             status: seen.status,
             origin,
@@ -189,7 +194,7 @@ impl Owner {
         let outcome = with_record(judged, self.recorded(vm, limits));
         let now = host.now();
         let expiry = now.plus(match outcome {
-            Outcome::Store => self.policy.retain,
+            Outcome::Store => retained(self.retain, &self.policy, limits.retain_max),
             _ => self.policy.unknown_retain,
         });
         let record = vm
@@ -311,6 +316,7 @@ struct Seen {
     effect_none: bool,
     event_stream: bool,
     keepable: bool,
+    retain: Option<Retain>,
 }
 
 impl Seen {
@@ -325,6 +331,7 @@ impl Seen {
                 b"x-envoy-upstream-service-time" => seen.has_service_time = true,
                 b"x-envoy-attempt-count" => seen.attempts = number(value).unwrap_or(0),
                 b"retry-after" => seen.retry_after = true,
+                b"reprise-retain" => seen.retain = Retain::read(value),
                 b"reprise-effect" => seen.effect_none |= value.trim_ascii().eq_ignore_ascii_case(b"none"),
                 b"content-type" => seen.event_stream = is_event_stream(value),
                 b"content-length" => {
@@ -333,7 +340,7 @@ impl Seen {
                 _ => {}
             }
         }
-        seen.keepable &= !seen.event_stream;
+        seen.keepable &= !seen.event_stream && seen.retain != Some(Retain::NoStore);
         seen
     }
 }

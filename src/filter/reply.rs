@@ -4,18 +4,23 @@ use crate::host::{Host, HostError, Level, Side};
 use crate::root::Root;
 use reprise_core::claim::record::Record;
 use reprise_core::http::Pairs;
-use reprise_core::problem::Problem;
+use reprise_core::problem::{Dialect, Problem, Reply};
 
 /// Tells a problem; a client that cannot be told is gone, and held requests never pass.
-pub fn respond(host: &impl Host, root: &Root, problem: &Problem) -> Mend {
-    let reply = problem.reply(&root.document.problem);
-    send(host, reply.status, &reply.pairs, &reply.body);
+pub fn respond(host: &impl Host, root: &Root, problem: &Problem, dialect: Dialect) -> Mend {
+    let Reply {
+        status,
+        grpc_status,
+        pairs,
+        body,
+    } = problem.reply(&root.document.problem, dialect);
+    send(host, (status, grpc_status), &pairs, &body);
     Mend::Nothing
 }
 
 /// Answers the exchange; where the host refuses, the client waits for a timeout, and somebody should know.
-pub fn send(host: &impl Host, status: u16, pairs: &[u8], body: &[u8]) {
-    if let Err(HostError { call, status }) = host.respond(status, pairs, body) {
+pub fn send(host: &impl Host, (status, grpc_status): (u16, Option<u8>), pairs: &[u8], body: &[u8]) {
+    if let Err(HostError { call, status }) = host.respond(status, grpc_status, pairs, body) {
         host.log(
             Level::Warn,
             &format!("reprise: a request could not be answered: {call} failed with status {status}"),

@@ -6,6 +6,7 @@ use crate::metadata::{BadMetadata, Metadata};
 use crate::metrics::{Count, Gauges};
 use crate::policy;
 use crate::publisher;
+use crate::reply::respond;
 use crate::store::{self, Store};
 use crate::structs;
 use crate::sweeper::{self, Walk};
@@ -254,9 +255,8 @@ fn answer_overdue(host: &impl Host, vm: &mut Vm, now: MonoMillis, root_context: 
             status: parked.in_flight_status,
             retry_after_s: 1,
         };
-        let reply = problem.reply(&parked.root.document.problem);
-        if host.enter(id).is_ok() && host.respond(reply.status, &reply.pairs, &reply.body).is_err() {
-            host.log(Level::Warn, "reprise: a held duplicate could not be answered");
+        if host.enter(id).is_ok() {
+            respond(host, &parked.root, &problem, parked.dialect);
         }
         let _root_is_there = host.enter(root_context);
     }

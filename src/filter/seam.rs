@@ -6,6 +6,7 @@ mod claims;
 mod exchanges;
 mod journal;
 mod policy;
+mod routes;
 mod signed;
 mod store;
 

@@ -82,6 +82,8 @@ pub struct Parked {
     pub root: Rc<crate::root::Root>,
     /// The status for it.
     pub in_flight_status: u16,
+    /// What its client reads.
+    pub dialect: reprise_core::problem::Dialect,
 }
 
 /// An end that could not be written.

@@ -66,3 +66,30 @@ async fn an_event_stream_passes_and_is_not_retained() {
     assert_eq!(verdict(&post.send().await), problem(409, "response-not-retained"));
     assert_eq!(stack.runs(&post).await, 1);
 }
+
+/// Case T78.
+#[tokio::test]
+async fn a_grpc_call_without_a_key_is_refused_in_trailers_and_passes_where_keys_are_optional() {
+    let Some(stack) = shared().await else { return };
+    let call = |area: &str| {
+        stack
+            .fresh(area)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body([0, 0, 0, 0, 0])
+    };
+    let http2 = stack.http2().await;
+    let refused = http2.send(&call("required").without("idempotency-key")).await;
+    let said = ["grpc-status", "grpc-message"].map(|name| refused.header(name).unwrap_or_default());
+    assert_eq!(
+        (refused.status, said),
+        (200, ["3", "Idempotency-Key is missing"]),
+        "{refused:?}"
+    );
+    let optional = call("plain");
+    for _ in 0..2 {
+        let passed = http2.send(&optional).await;
+        assert!(passed.status == 201 && !passed.is_answer(), "{passed:?}");
+    }
+    assert_eq!(stack.runs(&optional).await, 2);
+}

@@ -55,6 +55,14 @@ pub(crate) fn settings() -> Settings {
         .area("required", &json!({"mode": "required"}))
         .area("off", &json!({"mode": "off"}))
         .area("answer-409", &json!({"answer_status": 409}))
+        .area("endpoint", &json!({"scope": "endpoint"}))
+        .area(
+            "aliased",
+            &json!({"mode": "required", "header_aliases": ["HTTP_X_REQUEST_KEY"]}),
+        )
+        .area("team-a", &json!({"namespace": "team-a"}))
+        .area("named", &json!({"anonymous": "refuse"}))
+        .area("runs", &json!({"in_flight": "run"}))
         .area("store-207", &json!({"store_on": [207]}))
         .area("store-400", &json!({"store_on": ["2xx", 400]}))
         .area("my-key", &json!({"mode": "required", "header": "X-My-Key"}))

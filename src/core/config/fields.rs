@@ -5,11 +5,14 @@ mod capture;
 pub(super) use capture::{CaptureFields, OnlyFields, RedactFields, SampleFields};
 
 use super::kind::{
-    AnswerStatus, Flag, HeaderName, HostText, MethodNames, PrincipalSources, ProtectedMethods, ReleaseStatuses, choice,
-    in_steps, nullable, rules, statuses, text, uri, whole,
+    AnswerStatus, Flag, HeaderName, HostText, MethodNames, PrincipalSources, ProblemStatuses, ProtectedMethods,
+    ReleaseStatuses, choice, in_steps, list, nullable, rules, statuses, text, uri, whole,
 };
 use super::table::{fields, table};
-use super::{HeaderSyntax, Methods, Mode, OnFull, OnIncomplete, OnUnknown, PrincipalSource, ReleaseOn, StatusSet};
+use super::{
+    Anonymous, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnFull, OnIncomplete, OnUnknown, PrincipalSource,
+    ReleaseOn, Scope, StatusSet,
+};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -113,10 +116,11 @@ fields! {
         base: String = uri(256), "urn:reprise:problem:".into();
         /// The page that the `Link` header of a problem points at; null = no `Link`.
         docs_url: Option<String> = nullable(uri(1024)), None;
+        /// Statuses (400 to 599) that problems have instead of their own, by the last part of their `type`; that of
+        /// `in-flight` is `idempotency.in_flight_status`.
+        statuses: Vec<(String, u16)> = ProblemStatuses, Vec::new();
     }
-    later {
-        statuses = {};
-    }
+    later {}
 }
 
 fields! {
@@ -132,6 +136,23 @@ fields! {
         methods: Methods = ProtectedMethods, Methods::Listed(vec!["PATCH".into(), "POST".into()]);
         /// The header that carries the key.
         header: String = HeaderName, "idempotency-key".into();
+        /// Other headers that may carry it instead, at most 8; two keys in one request are refused.
+        header_aliases: Vec<String> = list(HeaderName, 8), Vec::new();
+        /// Keys of one namespace never meet those of another; null = the document's name and the request's host.
+        namespace: Option<String> = nullable(text(256)), None;
+        /// principal: on another path a key is in use (422); endpoint: it is another key there.
+        scope: Scope = choice(&[("principal", Scope::Principal), ("endpoint", Scope::Endpoint)], &[]), Scope::Principal;
+        /// What a key means if no source names the caller. share: all such callers share their keys; refuse: 401.
+        anonymous: Anonymous = choice(&[("share", Anonymous::Share), ("refuse", Anonymous::Refuse)], &[]),
+            Anonymous::Share;
+        /// What tells two requests with one key apart. raw: method, path, query, media type and the body's bytes; none:
+        /// nothing, every repeat of a key gets the first answer.
+        fingerprint: Fingerprint = choice(&[("raw", Fingerprint::Raw), ("none", Fingerprint::None)], &["json"]),
+            Fingerprint::Raw;
+        /// What a duplicate meets while the first request runs. conflict: `in_flight_status`; run: it runs as well,
+        /// unprotected.
+        in_flight: InFlight = choice(&[("conflict", InFlight::Conflict), ("run", InFlight::Run)], &["wait"]),
+            InFlight::Conflict;
         /// Seconds that a record lives, from completion; an answer does not extend it.
         retain_s: u64 = whole(1..=RETAIN_S_MAX), 900;
         /// Statuses whose response is stored: all, or a list of codes, classes (2xx) and ranges (200-207). The key is
@@ -154,19 +175,14 @@ fields! {
         in_flight_status: u64 = whole(400..=599), 409;
     }
     later {
-        header_aliases = [];
-        scope = "principal";
         encoder = "standard";
-        fingerprint = "raw";
         fields = [];
         json_bytes_max = 262144;
         store = "shared_data";
-        in_flight = "conflict";
         max_wait_ms = 10000;
         execution = "inline";
         detached_cluster = null;
         on_replayd_down = "closed";
-        anonymous = "share";
     }
 }
 
@@ -178,8 +194,6 @@ fields! {
             &[("any", HeaderSyntax::Any), ("structured", HeaderSyntax::Structured)],
             &[],
         ), HeaderSyntax::Any;
-        /// Keys of one namespace never meet those of another; null = the document's name and the request's host.
-        namespace: Option<String> = nullable(text(256)), None;
         /// Keys that the store can hold.
         keys_max: u64 = in_steps(32, 32..=16_777_216), 262_144;
         /// Keys that one principal may hold; null = no bound.
@@ -196,10 +210,11 @@ fields! {
         response_bytes_max: u64 = whole(1..=MIB), 65_536;
         /// Largest sum of stored responses, in bytes; above it completions leave tombstones.
         response_bytes_total_max: u64 = whole(1..=16 * GIB), 256 * MIB;
+        /// Longest time that an upstream may ask a record to live (Reprise-Retain), in seconds.
+        retain_max_s: u64 = whole(1..=RETAIN_S_MAX), RETAIN_S_MAX;
     }
     later {
         preset = null;
-        retain_max_s = 604800;
     }
 }
 

@@ -13,8 +13,20 @@ pub struct Policy {
     pub methods: Methods,
     /// The header that carries the key. Lower case.
     pub header: String,
+    /// Other headers that may carry it instead. Lower case.
+    pub header_aliases: Vec<String>,
     /// Which forms of the key are allowed.
     pub header_syntax: HeaderSyntax,
+    /// Replaces the default namespace (the document's name and the request's authority) if set.
+    pub namespace: Option<String>,
+    /// How far a key reaches.
+    pub scope: Scope,
+    /// What a key means without a caller.
+    pub anonymous: Anonymous,
+    /// What tells two requests with one key apart.
+    pub fingerprint: Fingerprint,
+    /// What a duplicate meets while the first request runs.
+    pub in_flight: InFlight,
     /// How long a record lives, from completion.
     pub retain: Millis,
     /// How long unknown outcomes and tombstones live, from the moment they became so.
@@ -62,6 +74,42 @@ pub enum HeaderSyntax {
     Any,
     /// A structured-field string only.
     Structured,
+}
+
+/// How far a key reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Over all paths: on another one it is in use.
+    Principal,
+    /// Over one path: on another one it is another key.
+    Endpoint,
+}
+
+/// What a key means if no source names the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anonymous {
+    /// All such callers share their keys.
+    Share,
+    /// The request is refused.
+    Refuse,
+}
+
+/// What tells two requests with one key apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fingerprint {
+    /// Method, path, query, media type and the body's bytes.
+    Raw,
+    /// Nothing: whoever has the key has the answer.
+    None,
+}
+
+/// What a duplicate meets while the first request runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InFlight {
+    /// A conflict.
+    Conflict,
+    /// It runs too, unprotected.
+    Run,
 }
 
 /// What a repeat meets after an unknown outcome.

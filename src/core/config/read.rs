@@ -73,7 +73,6 @@ impl Document {
         let (limits, replayd) = (fields.limits(), fields.replayd());
         Self {
             name: fields.name(),
-            namespace: keys.1.namespace(),
             principal: fields.principal(),
             problem: style(&fields.problem()),
             store: store(&keys.1, &limits),
@@ -147,6 +146,7 @@ fn style(problem: &ProblemFields) -> ProblemStyle {
     ProblemStyle {
         base: problem.base(),
         docs_url: problem.docs_url(),
+        statuses: problem.statuses(),
     }
 }
 
@@ -155,6 +155,7 @@ fn store(store: &StoreFields, limits: &LimitFields) -> StoreLimits {
         keys_max: narrow(store.keys_max()),
         keys_per_principal_max: store.keys_per_principal_max().map(narrow),
         on_full: store.on_full(),
+        retain_max: Millis::from_seconds(store.retain_max_s()),
         lease: Millis(store.lease_ms()),
         response_bytes_max: narrow(store.response_bytes_max()),
         response_bytes_total_max: store.response_bytes_total_max(),
@@ -175,7 +176,13 @@ impl RouteFields {
             mode: self.mode(),
             methods: self.methods(),
             header: self.header(),
+            header_aliases: self.header_aliases(),
             header_syntax: super::HeaderSyntax::Any,
+            namespace: self.namespace(),
+            scope: self.scope(),
+            anonymous: self.anonymous(),
+            fingerprint: self.fingerprint(),
+            in_flight: self.in_flight(),
             retain,
             unknown_retain: retain,
             store_on: self.store_on(),

@@ -150,7 +150,7 @@ impl Stream for Proxy {
     }
 
     #[expect(unsafe_code, reason = "recorded values may be any bytes, see the declaration")]
-    fn respond(&self, status: u16, pairs: &[u8], body: &[u8]) -> Result<(), HostError> {
+    fn respond(&self, status: u16, grpc_status: Option<u8>, pairs: &[u8], body: &[u8]) -> Result<(), HostError> {
         // SAFETY: the host only reads the three slices, within the call.
         let status = unsafe {
             proxy_send_local_response(
@@ -161,7 +161,7 @@ impl Stream for Proxy {
                 body.len(),
                 pairs.as_ptr(),
                 pairs.len(),
-                -1,
+                grpc_status.map_or(-1, i32::from),
             )
         };
         done("send_local_response", status)

@@ -11,10 +11,12 @@ use crate::journal::Why;
 use crate::metadata::BadMetadata;
 use crate::metrics::Count;
 use crate::owner::Owner;
+use crate::proofs::Proofs;
 use crate::signed::{self, Claimed, Unproven};
 use crate::vm::Vm;
 use reprise_core::capture::select::Selected;
-use reprise_core::config::{Mode, Policy};
+use reprise_core::claim::Effect;
+use reprise_core::config::{InFlight, Mode, Policy};
 use reprise_core::gate::{Gate, Keyed, Request, gate, is_safe};
 use reprise_core::id::{ReplayScope, Secrets, replay_tag};
 use reprise_core::problem::Problem;
@@ -44,7 +46,9 @@ impl Exchange {
             vm.metrics.count(Count::StoreError);
             return self.refuse(host, &root, &Problem::StoreUnavailable);
         };
-        match signed::read(host, vm, &Request::read(&map), ended) {
+        let request = Request::read(&map);
+        self.dialect = request.dialect();
+        match signed::read(host, vm, &request, ended) {
             Claimed::Client => self.admit(host, vm, (map, ended), None),
             Claimed::Replay(signed) => self.admit_signed(host, vm, (map, ended), &signed),
             Claimed::Unproven(signed) => {
@@ -95,13 +99,15 @@ impl Exchange {
 
     /// Decides about a request by its head, knowing whose it is.
     fn admit(&mut self, host: &impl Host, vm: &mut Vm, (map, ended): (Vec<u8>, bool), replay: Option<&Signed>) -> Flow {
-        let request = Request::read(&map);
+        let mut request = Request::read(&map);
         let Some(root) = self.root.clone() else {
             return Flow::Continue;
         };
         if request.is_safe() && !root.captures_safe_methods {
             return Flow::Continue;
         }
+        let proofs = Proofs::read(host, &root.document);
+        request.proven = proofs.shown();
         let found = root.policy(host, &request);
         if found.is_err() {
             vm.metrics.count(Count::BadMetadata);
@@ -122,7 +128,7 @@ impl Exchange {
             self.protect(host, vm, &head, (Rc::clone(&policy), bad_metadata))
         };
         let goes_on = flow == Flow::Continue;
-        self.tape = match captures::begin(host, vm, (&root, &policy), (map, selected), goes_on) {
+        self.tape = match captures::begin(host, vm, (&root, &policy), (map, selected, &proofs), goes_on) {
             Ok(tape) => tape,
             Err(Uncaptured) => return self.refuse_held(host, vm, Why::Uncaptured),
         };
@@ -211,18 +217,21 @@ impl Exchange {
             },
         ) {
             Ok(Meeting::Owner(place)) => {
-                for name in request.forbidden() {
-                    // A header that stays costs a retry that is counted, not a second run that is not.
-                    let _stays = host.remove_header(Side::Request, &name);
-                }
+                take_off(host, request);
                 if let Some(began) = began {
                     vm.metrics.added(host.micros().saturating_sub(began));
                 }
                 self.stage = Stage::Owner(Box::new(Owner::new(place, asked)));
                 Flow::Continue
             }
+            Ok(Meeting::Duplicate(_, Effect::RefuseInFlight)) if policy.in_flight == InFlight::Run => {
+                take_off(host, request);
+                vm.metrics.count(Count::Ran);
+                self.stage = Stage::Unkeyed;
+                Flow::Continue
+            }
             Ok(Meeting::Duplicate(place, effect)) => {
-                let duplicate = Duplicate::new(place, effect, *keyed, Rc::clone(policy), (now, began.is_some()));
+                let duplicate = Duplicate::new(place, effect, asked, (now, began.is_some()));
                 self.hold(host, vm, duplicate, *ended)
             }
             Ok(Meeting::Full) => {
@@ -252,6 +261,14 @@ impl Exchange {
             self.stage = Stage::Duplicate(Box::new(duplicate));
         }
         Flow::Pause
+    }
+}
+
+/// Takes off what a protected request must not carry.
+fn take_off(host: &impl Host, request: &Request<'_>) {
+    for name in request.forbidden() {
+        // A header that stays costs a retry that is counted, not a second run that is not.
+        let _stays = host.remove_header(Side::Request, &name);
     }
 }
 
@@ -287,6 +304,7 @@ fn is_signed(host: &impl Host, vm: &Vm) -> bool {
 const fn refusal(problem: &Problem) -> Count {
     match problem {
         Problem::KeyMissing { .. } => Count::Missing,
+        Problem::CallerMissing => Count::CallerMissing,
         _ => Count::Malformed,
     }
 }

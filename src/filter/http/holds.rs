@@ -87,6 +87,7 @@ impl Exchange {
                     context: self.id,
                     hold: &holds.request.hold,
                     root,
+                    dialect: self.dialect,
                 };
                 self.begun = journal::write_request(host, vm, tape, &holder);
             }
@@ -147,6 +148,7 @@ impl Exchange {
                 context: self.id,
                 hold: &holds.response.hold,
                 root,
+                dialect: self.dialect,
             };
             self.ended = journal::write_response(host, vm, *tape, &holder);
         }

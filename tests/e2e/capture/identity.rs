@@ -59,6 +59,8 @@ async fn nobody_lists_or_clears_without_a_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_proxies_of_one_name_whose_batches_overtake_each_other_are_stored_once_each() {
     const COUNT: usize = 2000;
+    // So many that none of the workers is left without a connection.
+    const CLIENTS: usize = 24;
     let Some(first) = unsteady().start().await else { return };
     let second = unsteady().shares(first.replayd()).relayed().start().await;
     let Some(second) = second else { return };
@@ -69,8 +71,8 @@ async fn two_proxies_of_one_name_whose_batches_overtake_each_other_are_stored_on
         }
     };
     let sent = tokio::join!(
-        load(&first, 8, COUNT, send("first")),
-        load(&second, 8, COUNT, send("second"))
+        load(&first, CLIENTS, COUNT, send("first")),
+        load(&second, CLIENTS, COUNT, send("second"))
     );
     for responses in [sent.0, sent.1] {
         assert!(responses.iter().all(|(_, response)| response.status == 201));

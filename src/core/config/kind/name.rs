@@ -211,14 +211,9 @@ fn read_source(value: &Value, place: &Place<'_>, problems: &mut Problems) -> Opt
     match (value.as_str(), field.map(|(name, value)| (name.as_str(), value))) {
         (Some("authorization"), _) => Some(PrincipalSource::Authorization),
         (_, Some(("header", name))) => read_header(name, &place.field("header"), problems).map(PrincipalSource::Header),
-        (Some("jwt" | "mtls"), _) | (_, Some(("cookie", _))) => {
-            problems.refuse(
-                place,
-                value,
-                format_args!("is not available yet; allowed: {ALLOWED_SOURCES}"),
-            );
-            None
-        }
+        (_, Some(("cookie", name))) => read_cookie(name, &place.field("cookie"), problems).map(PrincipalSource::Cookie),
+        (Some("jwt"), _) => Some(PrincipalSource::Jwt),
+        (Some("mtls"), _) => Some(PrincipalSource::Mtls),
         _ => {
             problems.refuse(place, value, format_args!("is not known; allowed: {ALLOWED_SOURCES}"));
             None
@@ -226,7 +221,21 @@ fn read_source(value: &Value, place: &Place<'_>, problems: &mut Problems) -> Opt
     }
 }
 
-const ALLOWED_SOURCES: &str = "\"authorization\", {\"header\": \"x-user\"}";
+/// Reads the name of a cookie: case counts.
+fn read_cookie(value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<String> {
+    let found = value.as_str().filter(|name| is_token(name));
+    if found.is_none() {
+        problems.refuse(
+            place,
+            value,
+            format_args!("is not the name of a cookie of 1 to {NAME_BYTES_MAX} characters"),
+        );
+    }
+    found.map(ToOwned::to_owned)
+}
+
+const ALLOWED_SOURCES: &str =
+    "\"authorization\", \"jwt\", \"mtls\", {\"header\": \"x-user\"}, {\"cookie\": \"session\"}";
 
 impl Kind for PrincipalSources {
     type Out = Vec<PrincipalSource>;
@@ -248,7 +257,9 @@ impl Kind for PrincipalSources {
     fn schema(&self) -> Value {
         let header = serde_json::json!({"type": "object", "additionalProperties": false, "required": ["header"],
             "properties": {"header": HeaderName.schema()}});
-        let items = serde_json::json!({"anyOf": [{"const": "authorization"}, header]});
+        let cookie = serde_json::json!({"type": "object", "additionalProperties": false, "required": ["cookie"],
+            "properties": {"cookie": HeaderName.schema()}});
+        let items = serde_json::json!({"anyOf": [{"enum": ["authorization", "jwt", "mtls"]}, header, cookie]});
         serde_json::json!({"type": "array", "minItems": 1, "maxItems": SOURCES_MAX, "items": items})
     }
 
@@ -256,7 +267,10 @@ impl Kind for PrincipalSources {
     fn write(&self, out: &Self::Out) -> Option<Value> {
         let write = |source: &PrincipalSource| match source {
             PrincipalSource::Authorization => Value::from("authorization"),
+            PrincipalSource::Jwt => Value::from("jwt"),
+            PrincipalSource::Mtls => Value::from("mtls"),
             PrincipalSource::Header(name) => serde_json::json!({"header": name}),
+            PrincipalSource::Cookie(name) => serde_json::json!({"cookie": name}),
         };
         Some(out.iter().map(write).collect())
     }
@@ -336,20 +350,25 @@ mod tests {
 
     #[test]
     fn sources_are_read_in_order() {
-        let want = vec![PrincipalSource::Header("x-user".into()), PrincipalSource::Authorization];
-        check(
-            &PrincipalSources,
-            json!([{"header": "X-User"}, "authorization"]),
-            Ok(want),
-        );
+        let want = vec![
+            PrincipalSource::Header("x-user".into()),
+            PrincipalSource::Authorization,
+            PrincipalSource::Jwt,
+            PrincipalSource::Mtls,
+            PrincipalSource::Cookie("SID".into()),
+        ];
+        let sources = json!([{"header": "X-User"}, "authorization", "jwt", "mtls", {"cookie": "SID"}]);
+        check(&PrincipalSources, sources, Ok(want));
     }
 
     #[test]
-    fn planned_sources_are_refused_as_such() {
-        for source in [json!("jwt"), json!("mtls"), json!({"cookie": "sid"})] {
-            let problem = format!("here[0]: {source} is not available yet; allowed: {ALLOWED_SOURCES}");
+    fn other_sources_are_refused() {
+        for source in [json!("JWT"), json!({"header": "x-user", "cookie": "sid"}), json!(1)] {
+            let problem = format!("here[0]: {source} is not known; allowed: {ALLOWED_SOURCES}");
             check(&PrincipalSources, json!([source]), Err(problem.as_str()));
         }
+        let problem = "here[0].cookie: \"a b\" is not the name of a cookie of 1 to 64 characters";
+        check(&PrincipalSources, json!([{"cookie": "a b"}]), Err(problem));
     }
 
     #[test]

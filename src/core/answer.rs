@@ -1,10 +1,38 @@
 //! The answer: which headers of the first response a duplicate gets.
 
+use crate::claim::record::{Kind, Record};
 use crate::http::{Pairs, write_pairs};
+use alloc::string::ToString as _;
 use alloc::vec::Vec;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 /// Marks an answer.
 pub const MARK: &[u8] = b"idempotent-replayed";
+
+/// Where an upstream that decides itself asks for the answer: `stored`.
+pub const ASKED: &[u8] = b"reprise-answer";
+
+/// Largest recorded body that such an upstream is shown.
+const SHOWN_BYTES_MAX: usize = 4096;
+
+/// Lists the request headers that tell such an upstream what is recorded; none = the key is new.
+///
+/// Shape: `reprise-key-exists: true|false`, and of what is recorded `reprise-key-status`, `reprise-key-response` (the
+/// body in base64, up to 4 KiB) and `reprise-key-content-type`.
+#[must_use]
+pub fn known(record: Option<&Record<'_>>) -> Vec<(&'static str, Vec<u8>)> {
+    let exists = if record.is_some() { "true" } else { "false" };
+    let mut headers = alloc::vec![("reprise-key-exists", exists.into())];
+    let Some(record) = record else { return headers };
+    headers.push(("reprise-key-status", record.status.to_string().into()));
+    if record.kind == Kind::Response && record.body.len() <= SHOWN_BYTES_MAX {
+        headers.push(("reprise-key-response", STANDARD.encode(record.body).into()));
+        let media = Pairs::new(record.pairs).first(b"content-type");
+        headers.extend(media.map(|media| ("reprise-key-content-type", media.to_vec())));
+    }
+    headers
+}
 
 /// Tells whether a response's header is part of its answer.
 ///
@@ -126,6 +154,38 @@ mod tests {
             })
             .collect();
         assert_eq!(got, want);
+    }
+
+    #[test]
+    fn an_upstream_is_shown_what_is_small_enough() {
+        let shown = |kind: Kind, body: &[u8]| {
+            let record = Record {
+                kind,
+                status: 201,
+                fence: crate::claim::Fence::default(),
+                tag: crate::id::Tag([0; 16]),
+                head: [0; 16],
+                body_digest: [0; 16],
+                expiry: crate::time::MonoMillis(0),
+                pairs: &serialised(&[("content-type", "text/plain")]),
+                body,
+            };
+            known(Some(&record))
+        };
+        let head = |exists: &str| ("reprise-key-exists", exists.as_bytes().to_vec());
+        let status = ("reprise-key-status", b"201".to_vec());
+        assert_eq!(known(None), [head("false")]);
+        assert_eq!(
+            shown(Kind::Response, b"paid"),
+            [
+                head("true"),
+                status.clone(),
+                ("reprise-key-response", b"cGFpZA==".to_vec()),
+                ("reprise-key-content-type", b"text/plain".to_vec())
+            ]
+        );
+        assert_eq!(shown(Kind::Response, &[0; 4097]), [head("true"), status.clone()]);
+        assert_eq!(shown(Kind::Tombstone, b""), [head("true"), status]);
     }
 
     const MARKED: Header<'static> = ("idempotent-replayed", "true");

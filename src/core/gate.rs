@@ -162,13 +162,15 @@ pub fn gate(request: &Request<'_>, policy: &Policy, document: &Document, secrets
     match policy.mode {
         Mode::Off => return Gate::Pass,
         Mode::Required if request.upgrades => return Gate::Refuse(Problem::NotProtectable),
-        Mode::Optional | Mode::Required if request.upgrades || !is_covered(request.method, &policy.methods) => {
+        Mode::Optional | Mode::Required | Mode::Manual
+            if request.upgrades || !is_covered(request.method, &policy.methods) =>
+        {
             return Gate::Pass;
         }
-        Mode::Optional | Mode::Required => {}
+        Mode::Optional | Mode::Required | Mode::Manual => {}
     }
     // A recorded response could not be told to a gRPC client: the proxy turns every local reply into an error for it.
-    if policy.mode == Mode::Optional && request.dialect() == Dialect::Grpc {
+    if policy.mode != Mode::Required && request.dialect() == Dialect::Grpc {
         return Gate::Pass;
     }
     match key(request, policy) {
@@ -176,7 +178,7 @@ pub fn gate(request: &Request<'_>, policy: &Policy, document: &Document, secrets
             keyed if keyed.anonymous && policy.anonymous == Anonymous::Refuse => Gate::Refuse(Problem::CallerMissing),
             keyed => Gate::Claim(keyed),
         },
-        Ok(None) if policy.mode == Mode::Optional => Gate::PassUnkeyed,
+        Ok(None) if policy.mode != Mode::Required => Gate::PassUnkeyed,
         Ok(None) => Gate::Refuse(Problem::KeyMissing {
             header: policy.header.clone(),
         }),

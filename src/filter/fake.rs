@@ -167,6 +167,10 @@ impl Stream for FakeHost {
         Ok(())
     }
 
+    fn add_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        self.add_response_header(name, value)
+    }
+
     fn add_response_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
         self.removed
             .borrow_mut()

@@ -122,6 +122,12 @@ pub trait Stream {
     /// [`HostError`] if the host fails.
     fn remove_header(&self, side: Side, name: &[u8]) -> Result<(), HostError>;
 
+    /// Adds a header behind all others of the request; only within the headers' callback.
+    ///
+    /// # Errors
+    /// [`HostError`] if the host fails.
+    fn add_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError>;
+
     /// Adds a header behind all others of the response; only within the headers' callback.
     ///
     /// # Errors

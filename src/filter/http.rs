@@ -10,6 +10,7 @@ use crate::boots;
 use crate::captures::{self, strip};
 use crate::duplicate::Duplicate;
 use crate::host::{Host, Side};
+use crate::manual::Manual;
 use crate::owner::Owner;
 use crate::reply::{Mend, respond};
 use crate::root::Root;
@@ -54,6 +55,8 @@ enum Stage {
     Unproven(Box<Unproven>),
     Owner(Box<Owner>),
     Duplicate(Box<Duplicate>),
+    /// A repeat that went on to an upstream that decides itself.
+    Manual(Box<Manual>),
     /// It has our answer, which is mended when it passes by.
     Replied(Mend),
 }
@@ -91,7 +94,7 @@ impl Exchange {
             .flatten();
         let bytes = self.keep(vm, (Side::Request, piece), bytes, is_owner);
         match &mut self.stage {
-            Stage::Passing | Stage::Unkeyed => self.hold_request(host, vm, len, ended),
+            Stage::Passing | Stage::Unkeyed | Stage::Manual(_) => self.hold_request(host, vm, len, ended),
             Stage::Owner(owner) => {
                 owner.request_body(vm, bytes, piece);
                 if ended {
@@ -150,7 +153,7 @@ impl Exchange {
     /// Takes note of a response's head.
     pub fn response_headers(&mut self, host: &impl Host, vm: &mut Vm, ended: bool) -> Flow {
         self.take_back(host, vm);
-        let is_read = self.tape.is_some() || matches!(self.stage, Stage::Owner(_) | Stage::Unkeyed);
+        let is_read = self.tape.is_some() || matches!(self.stage, Stage::Owner(_) | Stage::Unkeyed | Stage::Manual(_));
         let map = is_read.then(|| host.headers(Side::Response).ok()).flatten();
         self.see_boot(host, vm, map.as_deref());
         if let Some(map) = &map {
@@ -162,12 +165,27 @@ impl Exchange {
             }
         }
         match (&mut self.stage, &self.root) {
+            (Stage::Manual(manual), Some(root)) => {
+                let asked = map.and_then(|map| manual.response_headers(host, vm, root, &map));
+                if let Some(mend) = asked {
+                    self.stage = Stage::Replied(mend);
+                    return Flow::Pause;
+                }
+            }
             (Stage::Owner(owner), Some(root)) => {
                 owner.response_headers(host, vm, &root.document.store, (map, ended));
                 self.complete(host, vm);
             }
             (Stage::Replied(mend), _) => mend.apply(host),
-            (Stage::Owner(_) | Stage::Passing | Stage::Unkeyed | Stage::Duplicate(_) | Stage::Unproven(_), _) => {}
+            (
+                Stage::Owner(_)
+                | Stage::Manual(_)
+                | Stage::Passing
+                | Stage::Unkeyed
+                | Stage::Duplicate(_)
+                | Stage::Unproven(_),
+                _,
+            ) => {}
         }
         if ended {
             self.hold_response(host, vm, 0)
@@ -261,7 +279,15 @@ impl Exchange {
                 vm.parked.remove(&self.id);
                 duplicate.give_back(vm);
             }
-            (Stage::Owner(_) | Stage::Passing | Stage::Unkeyed | Stage::Replied(_) | Stage::Unproven(_), _) => {}
+            (
+                Stage::Owner(_)
+                | Stage::Manual(_)
+                | Stage::Passing
+                | Stage::Unkeyed
+                | Stage::Replied(_)
+                | Stage::Unproven(_),
+                _,
+            ) => {}
         }
     }
 

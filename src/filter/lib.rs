@@ -10,6 +10,7 @@ pub mod duplicate;
 pub mod host;
 pub mod http;
 pub mod journal;
+pub mod manual;
 pub mod metadata;
 pub mod metrics;
 pub mod owner;

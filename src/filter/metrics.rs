@@ -35,6 +35,8 @@ counters! {
     CallerMissing = "reprise_requests_outcome=.=caller_missing;.;_total",
     /// A duplicate that ran beside the first request: its route says so.
     Ran = "reprise_requests_outcome=.=ran;.;_total",
+    /// A repeat that went on: its upstream decides about it.
+    Manual = "reprise_requests_outcome=.=manual;.;_total",
     /// A duplicate of a request whose outcome is unknown.
     Unknown = "reprise_requests_outcome=.=unknown;.;_total",
     /// A duplicate of a request whose response was not kept.

@@ -140,3 +140,27 @@ async fn a_key_goes_upstream_unchanged() {
         Some("\"as-it-is\";p=1")
     );
 }
+
+/// Case T08.
+#[tokio::test]
+async fn on_a_manual_route_the_upstream_decides_about_a_repeat() {
+    let Some(stack) = shared().await else { return };
+    let post = stack.fresh("manual");
+    let first = post.send().await;
+    assert_eq!(first.status, 201);
+    let own = post.send().await;
+    assert!(own.status == 201 && !own.is_answer(), "{own:?}");
+    let seen = stack.upstream().seen(post.target()).await;
+    let told = |at: usize, name: &str| seen[at].header(name).map(str::to_owned);
+    assert_eq!(told(0, "reprise-key-exists").as_deref(), Some("false"));
+    assert_eq!(told(0, "reprise-key-status"), None);
+    assert_eq!(told(1, "reprise-key-exists").as_deref(), Some("true"));
+    assert_eq!(told(1, "reprise-key-status").as_deref(), Some("201"));
+    assert_eq!(told(1, "reprise-key-content-type").as_deref(), Some("application/json"));
+    assert!(told(1, "reprise-key-response").is_some());
+    let asks = post
+        .clone()
+        .script(&json!({"headers": [["reprise-answer", "stored"]], "body": "again"}));
+    assert_answers(&first, &asks.send().await);
+    assert_eq!(stack.runs(&post).await, 3);
+}

@@ -55,6 +55,7 @@ pub(crate) fn settings() -> Settings {
         .area("required", &json!({"mode": "required"}))
         .area("off", &json!({"mode": "off"}))
         .area("answer-409", &json!({"answer_status": 409}))
+        .area("manual", &json!({"mode": "manual"}))
         .area("endpoint", &json!({"scope": "endpoint"}))
         .area(
             "aliased",

@@ -127,10 +127,16 @@ fields! {
     /// What the document, a rule and a route's metadata may say about keys.
     pub(super) struct RouteFields {
         /// off: keys mean nothing; optional: a key protects, a request without one passes; required: a request
-        /// without a key is refused with 400.
+        /// without a key is refused with 400; manual: as optional, but a repeat of what is recorded goes on, and its
+        /// upstream is told (Reprise-Key-Exists, -Status, -Response) and may ask for the answer (Reprise-Answer: stored).
         mode: Mode = choice(
-            &[("off", Mode::Off), ("optional", Mode::Optional), ("required", Mode::Required)],
-            &["manual"],
+            &[
+                ("off", Mode::Off),
+                ("optional", Mode::Optional),
+                ("required", Mode::Required),
+                ("manual", Mode::Manual),
+            ],
+            &[],
         ), Mode::Optional;
         /// The methods that a key protects, in upper case, or unsafe for all but GET, HEAD, OPTIONS and TRACE.
         methods: Methods = ProtectedMethods, Methods::Listed(vec!["PATCH".into(), "POST".into()]);

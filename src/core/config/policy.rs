@@ -56,6 +56,8 @@ pub enum Mode {
     Optional,
     /// A request without a key is refused.
     Required,
+    /// A key protects; a repeat goes on, and its upstream is told what is recorded.
+    Manual,
 }
 
 /// The methods that a key protects; safe methods never are.

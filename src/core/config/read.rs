@@ -327,8 +327,8 @@ mod tests {
         refused(&json!({"version": 1, "hooks": {"enabled": false}}), want);
         let want = "idempotency.execution: \"detached\" is not available yet, only \"inline\" is accepted";
         keys_refused(&json!({"execution": "detached"}), want);
-        let want = "idempotency.mode: \"manual\" is not available yet; allowed: off, optional, required";
-        keys_refused(&json!({"mode": "manual"}), want);
+        let want = "idempotency.in_flight: \"wait\" is not available yet; allowed: conflict, run";
+        keys_refused(&json!({"in_flight": "wait"}), want);
     }
 
     #[test]

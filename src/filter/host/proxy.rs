@@ -123,6 +123,11 @@ impl Stream for Proxy {
         done("remove_header_map_value", status)
     }
 
+    fn add_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        hostcalls::add_map_value_bytes(MapType::HttpRequestHeaders, name, value)
+            .map_err(|status| failed("add_header_map_value", status))
+    }
+
     fn add_response_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
         hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value)
             .map_err(|status| failed("add_header_map_value", status))

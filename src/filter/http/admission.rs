@@ -4,10 +4,11 @@ use super::{Exchange, Flow, Stage};
 use crate::asked::Asked;
 use crate::boots;
 use crate::captures::{self, Uncaptured};
-use crate::claims::{self, Meeting, Moment, StoreFailure};
+use crate::claims::{self, Meeting, Moment, Place, StoreFailure};
 use crate::duplicate::Duplicate;
 use crate::host::{Host, Side};
 use crate::journal::Why;
+use crate::manual::{self, Manual};
 use crate::metadata::BadMetadata;
 use crate::metrics::Count;
 use crate::owner::Owner;
@@ -218,6 +219,9 @@ impl Exchange {
         ) {
             Ok(Meeting::Owner(place)) => {
                 take_off(host, request);
+                if policy.mode == Mode::Manual {
+                    manual::tell_new(host);
+                }
                 if let Some(began) = began {
                     vm.metrics.added(host.micros().saturating_sub(began));
                 }
@@ -231,6 +235,9 @@ impl Exchange {
                 Flow::Continue
             }
             Ok(Meeting::Duplicate(place, effect)) => {
+                if let Some(flow) = self.go_on(host, vm, asked, (&place, effect)) {
+                    return flow;
+                }
                 let duplicate = Duplicate::new(place, effect, asked, (now, began.is_some()));
                 self.hold(host, vm, duplicate, *ended)
             }
@@ -243,6 +250,24 @@ impl Exchange {
                 self.refuse(host, &root, &Problem::StoreUnavailable)
             }
         }
+    }
+
+    /// Lets a repeat go on where its upstream decides about it, and the first one's end is known.
+    fn go_on(
+        &mut self,
+        host: &impl Host,
+        vm: &mut Vm,
+        asked: &Asked<'_>,
+        (place, effect): (&Place, Effect),
+    ) -> Option<Flow> {
+        if asked.policy.mode != Mode::Manual || effect != Effect::Answer {
+            return None;
+        }
+        take_off(host, &asked.request);
+        let manual = Manual::begin(host, place, (&asked.keyed, &asked.policy), self.dialect)?;
+        vm.metrics.count(Count::Manual);
+        self.stage = Stage::Manual(Box::new(manual));
+        Some(Flow::Continue)
     }
 
     fn hold(&mut self, host: &impl Host, vm: &mut Vm, duplicate: Duplicate, ended: bool) -> Flow {

@@ -85,6 +85,47 @@ fn a_duplicate_runs_beside_the_first_where_its_route_says_so() {
     );
 }
 
+/// Case T08.
+#[test]
+fn an_upstream_that_decides_itself_is_told_and_may_ask_for_the_answer() {
+    let mut one = Worker::start(&World::new(), &small(r#""mode": "manual""#));
+    let told = |one: &Worker| std::mem::take(&mut *one.host.removed.borrow_mut());
+    let mut first = one.post("k", "body").forwarded();
+    assert_eq!(told(&one), ["reprise-key-exists = false"]);
+    assert_eq!(one.post("k", "body").replied().kind(), "in-flight");
+    one.answer(&mut first, "201", "paid");
+    one.post("k", "body").forwarded();
+    assert_eq!(
+        told(&one),
+        [
+            "reprise-key-exists = true",
+            "reprise-key-status = 201",
+            "reprise-key-response = cGFpZA=="
+        ]
+    );
+    let mut own = one.post("k", "body").forwarded();
+    one.answer(&mut own, "200", "again");
+    assert_eq!(
+        one.host.replies.borrow().len(),
+        0,
+        "its own response goes to the client"
+    );
+    let mut asks = one
+        .post("k", "another body, about which the upstream decides")
+        .forwarded();
+    let head = [
+        (":status", "200"),
+        ("x-envoy-upstream-service-time", "1"),
+        ("reprise-answer", "stored"),
+    ];
+    let _flow = one.respond_with(&mut asks, &head, "again");
+    let answer = one.host.replies.borrow_mut().pop().unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (201, &b"paid"[..]));
+    let elsewhere = [(":method", "POST"), (":path", "/other"), ("idempotency-key", "k")];
+    assert_eq!(one.send(&elsewhere, "body").replied().kind(), "key-reused");
+    assert_eq!(one.vm.metrics.pending(Count::Manual), 3);
+}
+
 #[test]
 fn an_upstream_says_how_long_its_response_is_kept() {
     let world = World::new();

@@ -3,6 +3,7 @@
 //! The document is read by the same code as in the filter. Around it, each setting that Reprise depends on has a
 //! function of its own in the files below; printing and exit codes are not here.
 
+mod callers;
 mod headers;
 mod manifest;
 mod node;
@@ -114,6 +115,7 @@ fn check_scene(scene: &Scene<'_>, report: &mut Report) {
     scene.tell_document(report);
     plugin::check(scene, report);
     order::check(scene, report);
+    callers::check(scene, report);
     headers::check(scene, report);
     timeouts::check(scene, report);
     routes::check(scene, report);

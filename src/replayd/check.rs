@@ -5,6 +5,7 @@
 
 mod headers;
 mod manifest;
+mod methods;
 mod node;
 mod order;
 mod pin;
@@ -12,6 +13,7 @@ mod plugin;
 mod report;
 mod routes;
 mod scene;
+mod settings;
 #[cfg(test)]
 mod testing;
 mod timeouts;
@@ -54,7 +56,10 @@ pub fn check(text: &str, file_name: &str) -> Report {
 
 fn check_plain(documents: &[Value], report: &mut Report) {
     match documents {
-        [document] => tell_document("", Document::from_value(document), report),
+        [document] => {
+            tell_document("", Document::from_value(document), report);
+            methods::check(&Node::root(document), report);
+        }
         [] => tell_document("", Ok(None), report),
         _ => report.error(
             "document",
@@ -68,8 +73,8 @@ fn tell_document(place: &str, read: Result<Option<Document>, ConfigErrors>, repo
     let here = if place.is_empty() { "document" } else { place };
     match read {
         Ok(Some(document)) => {
-            let rate = document.keys_per_s_max();
-            let text = format!("the store carries {rate} new keys a second: 0.4 * keys_max / retain_s");
+            let rate = document.rate();
+            let text = format!("the store carries {} new keys a second: {rate}", rate.keys_per_s());
             report.note(here, text);
             tell_anonymous(here, &document, report);
         }
@@ -115,6 +120,8 @@ fn check_scene(scene: &Scene<'_>, report: &mut Report) {
     plugin::check(scene, report);
     order::check(scene, report);
     headers::check(scene, report);
+    methods::check_scene(scene, report);
+    settings::check(scene, report);
     timeouts::check(scene, report);
     routes::check(scene, report);
     pin::check(scene, report);
@@ -130,7 +137,8 @@ mod tests {
         let report = check("version: 1\nidempotency: {mode: off, lease_ms: 1}\n", "a.yaml");
         assert_eq!(
             report.to_string(),
-            "a.yaml: error: idempotency.lease_ms: 1 is not between 300 and 600000\n"
+            "a.yaml: error: idempotency.lease_ms: 1 is not between 300 and 600000\n\
+             a.yaml: 1 error, 0 warnings, 0 notes\n"
         );
     }
 
@@ -140,7 +148,8 @@ mod tests {
         assert!(report.is_ok());
         assert_eq!(
             report.to_string(),
-            "a.json: note: document: the store carries 116 new keys a second: 0.4 * keys_max / retain_s\n"
+            "a.json: note: document: the store carries 116 new keys a second: 0.4 * keys_max 262144 / retain_s 900 = 116\n\
+             a.json: 0 errors, 0 warnings, 1 note\n"
         );
     }
 

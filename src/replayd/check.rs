@@ -21,7 +21,7 @@ mod timeouts;
 pub use report::{Finding, Report};
 
 use node::Node;
-use reprise_core::config::{ConfigErrors, Document, Mode};
+use reprise_core::config::{Anonymous, ConfigErrors, Document, Mode, Policy};
 use scene::Scene;
 use serde_json::Value;
 
@@ -83,15 +83,20 @@ fn tell_document(place: &str, read: Result<Option<Document>, ConfigErrors>, repo
     }
 }
 
+/// Tells whether a key is required also of callers whom no source names.
+fn shares(policy: &Policy) -> bool {
+    policy.mode == Mode::Required && policy.anonymous == Anonymous::Share
+}
+
 /// Tells whose keys are not kept apart where keys are required.
 fn tell_anonymous(here: &str, document: &Document, report: &mut Report) {
     let mut required: Vec<&str> = document
         .routes
         .rules()
-        .filter(|(_, policy)| policy.mode == Mode::Required)
+        .filter(|(_, policy)| shares(policy))
         .map(|(path, _)| path)
         .collect();
-    if document.routes.defaults().mode == Mode::Required {
+    if shares(document.routes.defaults()) {
         required.push("all other paths");
     }
     required.dedup();
@@ -161,6 +166,13 @@ mod tests {
             report.contains("share one namespace where keys are required: /pay"),
             "{report}"
         );
+    }
+
+    #[test]
+    fn callers_that_are_refused_share_nothing() {
+        let text = r#"{"version": 1, "idempotency": {"mode": "required", "anonymous": "refuse"}}"#;
+        let report = check(text, "a.json").to_string();
+        assert!(!report.contains("share one namespace"), "{report}");
     }
 
     #[test]

@@ -14,37 +14,13 @@ envoy=$(scripts/envoy.sh)
 wasm=$(scripts/build-filter.sh)
 cargo build --package replayd --package reprise-tests --bins
 
-# Everything runs in a directory of its own, which goes with it; only the keys of a real run would be worth keeping,
-# and they live in Envoy's memory.
-run=$(mktemp -d)
-started=()
-finish() {
-  trap - EXIT INT TERM
-  if ((${#started[@]})); then
-    kill "${started[@]}" 2>/dev/null || true
-    wait "${started[@]}" 2>/dev/null || true
-  fi
-  rm -rf "$run"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 edge=10000 admin=9901 app=8080 ingest=7380 console=7381
-cp envoy/envoy.yaml "$run/envoy.yaml"
-ln -s "$wasm" "$run/reprise.wasm"
 if [[ "$demo" == --demo ]]; then
   edge=$(free_port) admin=$(free_port) app=$(free_port) ingest=$(free_port) console=$(free_port)
-  sed -i.bak -e "s/port_value: 10000/port_value: $edge/" -e "s/port_value: 9901/port_value: $admin/" \
-    -e "s/port_value: 8080/port_value: $app/" -e "s/port_value: 7380/port_value: $ingest/" "$run/envoy.yaml"
-  # The tour shows a record that expires: one path keeps its records for two seconds.
-  rule='- {match: {path: "/tour/expiry/{id}"}, idempotency: {retain_s: 2}}'
-  sed -i.bak "s|^\( *\)rules:\$|&\n\1  $rule|" "$run/envoy.yaml"
 fi
-
 for port in "$edge" "$admin" "$app" "$ingest" "$console"; do
   if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
     echo "port $port of 127.0.0.1 is in use; it is needed here" >&2
@@ -52,6 +28,35 @@ for port in "$edge" "$admin" "$app" "$ingest" "$console"; do
   fi
 done
 
+# Everything runs in a directory of its own, which goes with it; only the keys of a real run would be worth keeping,
+# and they live in Envoy's memory. Its name is fixed, so that the README can say it: the ports let only one run at a time.
+run="$PWD/.reprise/up"
+[[ "$demo" == --demo ]] && run=$(mktemp -d)
+finish() {
+  trap - EXIT INT TERM
+  # Only what still runs: the application may be long gone, and its number another process's.
+  jobs -pr | xargs -n 1 kill 2>/dev/null || true
+  wait
+  rm -rf "$run"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# An earlier run that could not clean up may have left its own.
+rm -rf "$run"
+mkdir -p "$run"
+cp envoy/envoy.yaml "$run/envoy.yaml"
+ln -s "$wasm" "$run/reprise.wasm"
+if [[ "$demo" == --demo ]]; then
+  sed -i.bak -e "s/port_value: 10000/port_value: $edge/" -e "s/port_value: 9901/port_value: $admin/" \
+    -e "s/port_value: 8080/port_value: $app/" -e "s/port_value: 7380/port_value: $ingest/" "$run/envoy.yaml"
+  # The tour shows a record that expires: one path keeps its records for two seconds.
+  rule='- {match: {path: "/tour/expiry/{id}"}, idempotency: {retain_s: 2}}'
+  sed -i.bak "s|^\( *\)rules:\$|&\n\1  $rule|" "$run/envoy.yaml"
+fi
+
+started=()
 start() {
   local name=$1
   shift
@@ -77,7 +82,9 @@ start envoy "$envoy" -c envoy.yaml --disable-hot-restart -l warning
 ready envoy "http://127.0.0.1:$admin/ready"
 
 if [[ "$demo" == --demo ]]; then
-  "$built/debug/tour" "http://127.0.0.1:$edge" "http://127.0.0.1:$app" "$run" "${started[0]}"
+  # The tour kills the application, and the shell would say so itself when all has been said.
+  exec 3>&2 2>/dev/null
+  "$built/debug/tour" "http://127.0.0.1:$edge" "http://127.0.0.1:$app" "$run" "${started[0]}" 2>&3
   exit
 fi
 cat <<EOF
@@ -86,20 +93,30 @@ Send this twice: the application makes one payment, and the second response carr
 
   curl -i http://127.0.0.1:$edge/api/payments -H 'Idempotency-Key: invoice-7' -d '{"amount": 4200}'
 
-Commands wait in the application's memory. Post some, kill the process, start it again, and bring them back:
+Commands wait in the application's memory. Post some, and kill the application:
 
   curl -i http://127.0.0.1:$edge/api/commands -d '{"command": "restart wifi"}'
+  kill ${started[0]}
+
+Start it again in a terminal of its own (Ctrl-C ends it there, not here):
+
+  $built/debug/demo-upstream 127.0.0.1:$app
+
+Its queue is empty. Bring the commands back, and look:
+
+  curl -s http://127.0.0.1:$edge/api/commands
   $built/debug/replayd restore --target http://127.0.0.1:$app --yes --data-dir $run/reprise-data
+  curl -s http://127.0.0.1:$edge/api/commands
 
 Then try another amount, no key, or look at what was counted (five times a second):
 
   curl -s http://127.0.0.1:$admin/stats/prometheus | grep ^reprise
 
 Ask replayd what it thinks: $built/debug/replayd doctor --data-dir $run/reprise-data
-Logs are in $run. Ctrl-C ends everything.
+Logs are in $run. Ctrl-C ends everything and removes what replayd has.
 EOF
-# Ends when one of them does.
-wait -n "${started[@]}" || true
-echo "one of the processes has ended:" >&2
-tail -n 5 "$run"/*.log >&2
+# Ends when Envoy or replayd does; the application is there to be killed.
+wait -n "${started[@]:1}" || true
+echo "Envoy or replayd has ended:" >&2
+tail -n 5 "$run"/{envoy,replayd}.log >&2
 exit 1

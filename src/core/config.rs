@@ -8,6 +8,7 @@ mod fields;
 mod kind;
 mod overrides;
 mod policy;
+mod rate;
 mod read;
 mod routes;
 #[cfg(feature = "schema")]
@@ -23,6 +24,7 @@ pub use policy::{
     Anonymous, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnIncomplete, OnUnknown, Policy, ReleaseOn, Scope,
     StatusSet,
 };
+pub use rate::Rate;
 pub use routes::{Routes, Selection};
 pub(crate) use routes::{check_template, path_fits, plain_path};
 #[cfg(feature = "schema")]

@@ -6,6 +6,7 @@
 mod callers;
 mod headers;
 mod manifest;
+mod methods;
 mod node;
 mod order;
 mod pin;
@@ -13,6 +14,7 @@ mod plugin;
 mod report;
 mod routes;
 mod scene;
+mod settings;
 #[cfg(test)]
 mod testing;
 mod timeouts;
@@ -20,7 +22,7 @@ mod timeouts;
 pub use report::{Finding, Report};
 
 use node::Node;
-use reprise_core::config::{ConfigErrors, Document, Mode};
+use reprise_core::config::{Anonymous, ConfigErrors, Document, Mode, Policy};
 use scene::Scene;
 use serde_json::Value;
 
@@ -55,7 +57,10 @@ pub fn check(text: &str, file_name: &str) -> Report {
 
 fn check_plain(documents: &[Value], report: &mut Report) {
     match documents {
-        [document] => tell_document("", Document::from_value(document), report),
+        [document] => {
+            tell_document("", Document::from_value(document), report);
+            methods::check(&Node::root(document), report);
+        }
         [] => tell_document("", Ok(None), report),
         _ => report.error(
             "document",
@@ -69,8 +74,8 @@ fn tell_document(place: &str, read: Result<Option<Document>, ConfigErrors>, repo
     let here = if place.is_empty() { "document" } else { place };
     match read {
         Ok(Some(document)) => {
-            let rate = document.keys_per_s_max();
-            let text = format!("the store carries {rate} new keys a second: 0.4 * keys_max / retain_s");
+            let rate = document.rate();
+            let text = format!("the store carries {} new keys a second: {rate}", rate.keys_per_s());
             report.note(here, text);
             tell_anonymous(here, &document, report);
         }
@@ -79,15 +84,20 @@ fn tell_document(place: &str, read: Result<Option<Document>, ConfigErrors>, repo
     }
 }
 
+/// Tells whether a key is required also of callers whom no source names.
+fn shares(policy: &Policy) -> bool {
+    policy.mode == Mode::Required && policy.anonymous == Anonymous::Share
+}
+
 /// Tells whose keys are not kept apart where keys are required.
 fn tell_anonymous(here: &str, document: &Document, report: &mut Report) {
     let mut required: Vec<&str> = document
         .routes
         .rules()
-        .filter(|(_, policy)| policy.mode == Mode::Required)
+        .filter(|(_, policy)| shares(policy))
         .map(|(path, _)| path)
         .collect();
-    if document.routes.defaults().mode == Mode::Required {
+    if shares(document.routes.defaults()) {
         required.push("all other paths");
     }
     required.dedup();
@@ -117,6 +127,8 @@ fn check_scene(scene: &Scene<'_>, report: &mut Report) {
     order::check(scene, report);
     callers::check(scene, report);
     headers::check(scene, report);
+    methods::check_scene(scene, report);
+    settings::check(scene, report);
     timeouts::check(scene, report);
     routes::check(scene, report);
     pin::check(scene, report);
@@ -132,7 +144,8 @@ mod tests {
         let report = check("version: 1\nidempotency: {mode: off, lease_ms: 1}\n", "a.yaml");
         assert_eq!(
             report.to_string(),
-            "a.yaml: error: idempotency.lease_ms: 1 is not between 300 and 600000\n"
+            "a.yaml: error: idempotency.lease_ms: 1 is not between 300 and 600000\n\
+             a.yaml: 1 error, 0 warnings, 0 notes\n"
         );
     }
 
@@ -142,7 +155,8 @@ mod tests {
         assert!(report.is_ok());
         assert_eq!(
             report.to_string(),
-            "a.json: note: document: the store carries 116 new keys a second: 0.4 * keys_max / retain_s\n"
+            "a.json: note: document: the store carries 116 new keys a second: 0.4 * keys_max 262144 / retain_s 900 = 116\n\
+             a.json: 0 errors, 0 warnings, 1 note\n"
         );
     }
 
@@ -154,6 +168,13 @@ mod tests {
             report.contains("share one namespace where keys are required: /pay"),
             "{report}"
         );
+    }
+
+    #[test]
+    fn callers_that_are_refused_share_nothing() {
+        let text = r#"{"version": 1, "idempotency": {"mode": "required", "anonymous": "refuse"}}"#;
+        let report = check(text, "a.json").to_string();
+        assert!(!report.contains("share one namespace"), "{report}");
     }
 
     #[test]

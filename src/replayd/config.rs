@@ -4,6 +4,7 @@ mod captures;
 mod credential;
 mod file;
 mod options;
+mod shape;
 mod targets;
 
 pub(crate) use captures::{CapturesConfig, CapturesView};
@@ -11,8 +12,7 @@ pub(crate) use credential::{Credential, CredentialError};
 pub(crate) use options::{ConfigArgs, LogFormat, LogLevel};
 pub(crate) use targets::{Target, Targets, base};
 
-use miette::Diagnostic;
-use miette::{NamedSource, SourceSpan};
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 use options::Options;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -124,21 +124,26 @@ pub(crate) enum ConfigError {
         /// Its text, for the snippets.
         #[source_code]
         text: NamedSource<String>,
-        /// All problems, in the order of the file.
-        #[related]
-        problems: Vec<Problem>,
+        /// All problems, each at its place.
+        #[label(collection)]
+        problems: Vec<LabeledSpan>,
     },
 }
 
 /// One problem in the file.
-#[derive(Debug, Error, Diagnostic)]
-#[error("{message}")]
-pub(crate) struct Problem {
+#[derive(Debug)]
+struct Problem {
     /// What is wrong and what is allowed.
     message: String,
     /// Where it is.
-    #[label("here")]
     span: SourceSpan,
+}
+
+impl Problem {
+    /// Puts it where it is shown.
+    fn label(self) -> LabeledSpan {
+        LabeledSpan::new_with_span(Some(self.message), self.span)
+    }
 }
 
 /// Reads the targets of a file.

@@ -204,7 +204,8 @@ fields! {
         keys_max: u64 = in_steps(32, 32..=16_777_216), 262_144;
         /// Keys that one principal may hold; null = no bound.
         keys_per_principal_max: Option<u64> = nullable(whole(1..=16_777_216)), None;
-        /// New keys a second that the store must carry; the document is refused if it cannot. null = not checked.
+        /// New keys a second that the store must carry for the longest `retain_s` of document and rules; the document is
+        /// refused if it cannot. null = not checked.
         expect_keys_per_s: Option<u64> = nullable(whole(1..=10_000_000)), None;
         /// Seconds that unknown outcomes and tombstones live; null = `retain_s` (the route's, where it has one).
         unknown_retain_s: Option<u64> = nullable(whole(1..=RETAIN_S_MAX)), None;

@@ -3,6 +3,7 @@
 use super::error::{Place, Problems};
 use super::fields::{DocumentFields, KeyFields, LimitFields, ProblemFields, RouteFields, StoreFields};
 use super::kind::Kind;
+use super::rate::{Rate, Retained};
 use super::table::table;
 use super::{
     CapturePolicy, ConfigError, ConfigErrors, Document, Policy, ProblemStyle, ReplaydPlace, Routes, StoreLimits,
@@ -63,7 +64,7 @@ impl Document {
     fn checked(fields: &DocumentFields, problems: &mut Problems) -> Self {
         let keys = fields.idempotency();
         let place = Place::Root.field("idempotency");
-        check_rate(&keys, &place, problems);
+        check_rate(fields, &keys, &place, problems);
         check_principal_share(&keys.1, &place, problems);
         let capture = fields.capture();
         capture.check_closed(&Place::Root.field("capture"), problems);
@@ -87,38 +88,26 @@ impl Document {
         }
     }
 
-    /// Tells how many new keys a second the store carries for ever: 0.4 · `keys_max` / `retain_s`, rounded down.
+    /// Tells how many new keys a second the store carries for ever, if all are retained as long as any may be.
     ///
-    /// Above that fill new keys begin to meet full buckets. Routes that retain longer lower it.
+    /// Above that fill new keys begin to meet full buckets.
     #[must_use]
-    pub fn keys_per_s_max(&self) -> u64 {
-        keys_per_s(
-            u64::from(self.store.keys_max),
-            self.routes.defaults().retain.0.div_euclid(1000),
-        )
+    pub fn rate(&self) -> Rate {
+        Rate::new(self.store.keys_max.into(), self.routes.longest_retained())
     }
 }
 
-/// Rounds 0.4 · `keys_max` / `retain_s` down.
-fn keys_per_s(keys_max: u64, retain_s: u64) -> u64 {
-    keys_max
-        .saturating_mul(2)
-        .checked_div(retain_s.saturating_mul(5))
-        .unwrap_or_default()
-}
-
-fn check_rate(keys: &KeyFields, place: &Place<'_>, problems: &mut Problems) {
-    let (keys_max, retain_s) = (keys.1.keys_max(), keys.0.retain_s());
+fn check_rate(fields: &DocumentFields, keys: &KeyFields, place: &Place<'_>, problems: &mut Problems) {
     let Some(expected) = keys.1.expect_keys_per_s() else {
         return;
     };
-    // Without the division, which would lose what is after the point.
-    if expected.saturating_mul(5).saturating_mul(retain_s) > keys_max.saturating_mul(2) {
-        let most = keys_per_s(keys_max, retain_s);
-        let formula = format!("0.4 * keys_max {keys_max} / retain_s {retain_s} = {most}");
+    let rules = fields.rules();
+    let rules = rules.iter().map(|rule| rule.idempotency().retain_s).enumerate();
+    let rate = Rate::new(keys.1.keys_max(), Retained::longest(keys.0.retain_s(), rules));
+    if rate.is_below(expected) {
         problems.add(
             &place.field("expect_keys_per_s"),
-            format_args!("{expected} is above what the store carries: {formula}"),
+            format_args!("{expected} is above what the store carries: {rate}"),
         );
     }
 }
@@ -307,6 +296,16 @@ mod tests {
     }
 
     #[test]
+    fn features_to_come_are_not_offered() {
+        let want = "nam: is not known; allowed: version, name, replayd, limits, restore, problem, principal, idempotency, \
+                    capture, rules";
+        refused(&json!({"version": 1, "nam": "x"}), want);
+        let text = keys(&json!({"leese_ms": 5})).unwrap_err();
+        assert!(!text.contains("detached_cluster") && !text.contains("preset"), "{text}");
+        assert!(text.contains("retain_s") && text.contains("lease_ms"), "{text}");
+    }
+
+    #[test]
     fn a_version_is_needed() {
         refused(
             &json!({"name": "edge"}),
@@ -351,7 +350,35 @@ mod tests {
 
     #[test]
     fn the_default_store_carries_116_new_keys_a_second() {
-        assert_eq!(read(&json!({"version": 1})).unwrap().unwrap().keys_per_s_max(), 116);
+        let rate = read(&json!({"version": 1})).unwrap().unwrap().rate();
+        assert_eq!(rate.keys_per_s(), 116);
+        assert_eq!(rate.to_string(), "0.4 * keys_max 262144 / retain_s 900 = 116");
+    }
+
+    fn with_rule(expect_keys_per_s: u64, retain_s: u64) -> Value {
+        json!({"version": 1, "idempotency": {"expect_keys_per_s": expect_keys_per_s},
+            "rules": [{"idempotency": {"mode": "required"}}, {"match": {"path": "/a"}, "idempotency": {"retain_s": retain_s}}]})
+    }
+
+    #[test]
+    fn a_rule_that_retains_longer_lowers_the_rate() {
+        let want = "idempotency.expect_keys_per_s: 50 is above what the store carries: \
+                    0.4 * keys_max 262144 / retain_s 86400 of rules[1] = 1";
+        refused(&with_rule(50, 86_400), want);
+        let document = read(&with_rule(1, 86_400)).unwrap().unwrap();
+        assert_eq!(
+            document.rate().to_string(),
+            "0.4 * keys_max 262144 / retain_s 86400 of rules[1] = 1"
+        );
+    }
+
+    #[test]
+    fn a_rule_that_retains_no_longer_leaves_the_rate() {
+        let document = read(&with_rule(116, 900)).unwrap().unwrap();
+        assert_eq!(
+            document.rate().to_string(),
+            "0.4 * keys_max 262144 / retain_s 900 = 116"
+        );
     }
 
     /// Case T85.
@@ -431,7 +458,7 @@ mod tests {
             #[test]
             fn a_rate_is_refused_above_the_figure_that_is_told(buckets in 1_u64..10_000, retain_s in 1_u64..604_800) {
                 let store = json!({"keys_max": buckets * 32, "retain_s": retain_s});
-                let most = keys(&store).unwrap().keys_per_s_max();
+                let most = keys(&store).unwrap().rate().keys_per_s();
                 let with = |rate| keys(&json!({"keys_max": buckets * 32, "retain_s": retain_s, "expect_keys_per_s": rate}));
                 prop_assert!(with(most + 1).is_err());
                 prop_assert!(most == 0 || with(most).is_ok());

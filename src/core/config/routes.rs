@@ -10,6 +10,7 @@ use self::host::HostPattern;
 use super::error::{Place, Problems};
 use super::fields::{CaptureFields, RouteFields, RuleFields};
 use super::overrides::check_off;
+use super::rate::Retained;
 use super::table::Table;
 use super::{Overrides, Policy};
 use crate::time::Millis;
@@ -232,6 +233,12 @@ impl Routes {
                 let policy = self.merged(core::iter::once((&rule.fields, &rule.capture)));
                 (template.path.as_str(), policy)
             })
+    }
+
+    /// Gives the longest that records live, by the defaults and all rules.
+    pub(super) fn longest_retained(&self) -> Retained {
+        let rules = self.rules.iter().map(|rule| (rule.at, rule.fields.retain_s));
+        Retained::longest(self.defaults.retain.0.div_euclid(1000), rules)
     }
 
     /// Adds the rules of a document whose own fields are `defaults`.

@@ -11,8 +11,11 @@ use serde_json::{Map, Value};
 
 /// The fields of one object.
 pub(super) trait Table: Sized {
-    /// Lists the names of all fields, in the order of the table.
+    /// Lists the names of the fields that mean something, in the order of the table.
     fn names() -> Vec<&'static str>;
+
+    /// Lists the names of fields of features to come, which are accepted at their defaults and never offered.
+    fn later_names() -> Vec<&'static str>;
 
     /// Reads the fields of `object` that this table knows; the others are not looked at.
     fn read_known(object: &Map<String, Value>, place: &Place<'_>, problems: &mut Problems) -> Self;
@@ -39,6 +42,12 @@ impl<A: Table, B: Table> Table for (A, B) {
     fn names() -> Vec<&'static str> {
         let mut names = A::names();
         names.extend(B::names());
+        names
+    }
+
+    fn later_names() -> Vec<&'static str> {
+        let mut names = A::later_names();
+        names.extend(B::later_names());
         names
     }
 
@@ -79,7 +88,7 @@ impl<T: Table> Kind for TableKind<T> {
     type Out = T;
 
     fn read(&self, value: &Value, place: &Place<'_>, problems: &mut Problems) -> Option<T> {
-        let object = known_object(value, T::names, place, problems)?;
+        let object = known_object(value, T::names, T::later_names, place, problems)?;
         Some(T::read_known(object, place, problems))
     }
 
@@ -94,10 +103,11 @@ impl<T: Table> Kind for TableKind<T> {
     }
 }
 
-/// Takes `value` as an object, noting the fields that are not among `names`.
+/// Takes `value` as an object, noting the fields that are neither among `names` nor among `later`.
 fn known_object<'a>(
     value: &'a Value,
     names: fn() -> Vec<&'static str>,
+    later: fn() -> Vec<&'static str>,
     place: &Place<'_>,
     problems: &mut Problems,
 ) -> Option<&'a Map<String, Value>> {
@@ -105,8 +115,9 @@ fn known_object<'a>(
         problems.refuse(place, value, format_args!("is not an object"));
         return None;
     };
-    let names = names();
-    for name in object.keys().filter(|name| !names.contains(&name.as_str())) {
+    let (names, later) = (names(), later());
+    let is_known = |name: &str| names.contains(&name) || later.contains(&name);
+    for name in object.keys().filter(|name| !is_known(name)) {
         let allowed = names.join(", ");
         problems.add(&place.field(name), format_args!("is not known; allowed: {allowed}"));
     }
@@ -198,7 +209,11 @@ macro_rules! fields {
 
         impl $crate::config::table::Table for $table {
             fn names() -> alloc::vec::Vec<&'static str> {
-                $crate::config::table::plain_names(&[$(stringify!($field),)* $(stringify!($later),)*])
+                $crate::config::table::plain_names(&[$(stringify!($field),)*])
+            }
+
+            fn later_names() -> alloc::vec::Vec<&'static str> {
+                alloc::vec![$(stringify!($later),)*]
             }
 
             fn read_known(

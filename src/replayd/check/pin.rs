@@ -41,10 +41,25 @@ fn cluster(scene: &Scene<'_>, report: &mut Report) {
     let Some(wanted) = wanted_cluster(scene) else {
         return;
     };
-    if !listed.is_empty() && !listed.iter().any(|cluster| cluster.text("name") == Some(wanted.name)) {
-        let text = format!("has no cluster {:?}, {}", wanted.name, wanted.why);
-        report.error("static_resources.clusters", text);
+    match listed.iter().find(|cluster| cluster.text("name") == Some(wanted.name)) {
+        Some(cluster) if !shows_token(cluster) => {
+            let text = "no credential_injector adds the ingest token: replayd refuses with 401 what comes without it";
+            report.warn(&cluster.place, text);
+        }
+        None if !listed.is_empty() => {
+            let text = format!("has no cluster {:?}, {}", wanted.name, wanted.why);
+            report.error("static_resources.clusters", text);
+        }
+        Some(_) | None => {}
     }
+}
+
+/// Tells whether a cluster's own filters add a credential.
+fn shows_token(cluster: &Node<'_>) -> bool {
+    let options = cluster.field("typed_extension_protocol_options");
+    let options = options.map(|options| options.children()).unwrap_or_default();
+    let mut filters = options.iter().flat_map(|options| options.items("http_filters"));
+    filters.any(|filter| filter.is_kind(&["credential_injector"]))
 }
 
 /// A cluster that has to be there.
@@ -119,6 +134,21 @@ mod tests {
             errors(missing, "has no cluster \"replayd\", where captures go");
         }
         sound(|envoy| envoy["static_resources"]["clusters"][1]["name"] = json!("other"));
+    }
+
+    #[test]
+    fn a_cluster_of_replayd_without_its_token_is_a_warning() {
+        let without = |envoy: &mut Value| {
+            drop(envoy["static_resources"]["clusters"][1]["typed_extension_protocol_options"].take())
+        };
+        sound(without);
+        warnings(
+            |envoy| {
+                document(envoy)["capture"] = json!({"enabled": true});
+                without(envoy);
+            },
+            "no credential_injector adds the ingest token",
+        );
     }
 
     #[test]

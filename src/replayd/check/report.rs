@@ -78,7 +78,7 @@ impl Report {
 }
 
 impl fmt::Display for Report {
-    /// Writes one finding a line, errors first.
+    /// Writes one finding a line, errors first, and how many there are.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (weight, findings) in [
             ("error", &self.errors),
@@ -89,8 +89,19 @@ impl fmt::Display for Report {
                 writeln!(out, "{}: {weight}: {place}: {text}", self.file)?;
             }
         }
-        Ok(())
+        let counts = [
+            counted(self.errors.len(), "error"),
+            counted(self.warnings.len(), "warning"),
+            counted(self.notes.len(), "note"),
+        ];
+        writeln!(out, "{}: {}", self.file, counts.join(", "))
     }
+}
+
+/// Writes `count` of `things`: 1 error, 2 errors.
+fn counted(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
 }
 
 #[cfg(test)]
@@ -98,14 +109,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_written_first() {
+    fn errors_are_written_first_and_the_verdict_last() {
         let mut report = Report::new("a.yaml");
         report.note("x", "n");
         report.warn("x", "w");
         report.error("x", "e");
         assert_eq!(
             report.to_string(),
-            "a.yaml: error: x: e\na.yaml: warning: x: w\na.yaml: note: x: n\n"
+            "a.yaml: error: x: e\na.yaml: warning: x: w\na.yaml: note: x: n\na.yaml: 1 error, 1 warning, 1 note\n"
+        );
+        assert_eq!(
+            Report::new("b.yaml").to_string(),
+            "b.yaml: 0 errors, 0 warnings, 0 notes\n"
         );
         assert!(!report.is_ok());
     }

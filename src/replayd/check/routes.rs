@@ -52,6 +52,15 @@ fn spelling(scene: &Scene<'_>, report: &mut Report) {
             report.warn(&scene.manager.place, text);
         }
     }
+    let escaped = scene.manager.text("path_with_escaped_slashes_action");
+    if matches!(
+        escaped,
+        None | Some("KEEP_UNCHANGED" | "IMPLEMENTATION_SPECIFIC_DEFAULT")
+    ) {
+        let text = "path_with_escaped_slashes_action: REJECT_REQUEST is advised: to rules /a%2Fb is not /a/b, to the \
+                    application it may be";
+        report.warn(&scene.manager.place, text);
+    }
 }
 
 /// The unsafe methods that rules speak of.
@@ -262,5 +271,14 @@ mod tests {
             |envoy| drop(manager(envoy)["normalize_path"].take()),
             "normalize_path: true is advised",
         );
+    }
+
+    #[test]
+    fn slashes_that_stay_escaped_are_a_warning() {
+        warnings(
+            |envoy| drop(manager(envoy)["path_with_escaped_slashes_action"].take()),
+            "path_with_escaped_slashes_action: REJECT_REQUEST is advised",
+        );
+        sound(|envoy| manager(envoy)["path_with_escaped_slashes_action"] = json!("UNESCAPE_AND_FORWARD"));
     }
 }

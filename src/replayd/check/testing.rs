@@ -6,13 +6,16 @@ use serde_json::{Value, json};
 /// Gives an Envoy configuration in which nothing is wrong.
 pub(super) fn reference() -> Value {
     json!({
+        "stats_config": {"stats_tags": [{"tag_name": "outcome", "regex": "(_outcome=\\.=(.+?);\\.;)"}]},
         "bootstrap_extensions": [{"name": "envoy.bootstrap.wasm", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.wasm.v3.WasmService",
             "singleton": true, "config": {"vm_config": {"vm_id": "reprise"}}}}],
         "static_resources": {
-            "listeners": [{"filter_chains": [{"filters": [{
+            "listeners": [{"per_connection_buffer_limit_bytes": 65_536, "filter_chains": [{"filters": [{
                 "name": "envoy.filters.network.http_connection_manager", "typed_config": connection_manager()}]}]}],
-            "clusters": [{"name": "upstream"}, {"name": "replayd"}],
+            "clusters": [{"name": "upstream"}, {"name": "replayd", "typed_extension_protocol_options": {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {"http_filters": [
+                    {"name": "envoy.filters.http.credential_injector"}, {"name": "envoy.filters.http.upstream_codec"}]}}}],
         },
     })
 }
@@ -20,7 +23,7 @@ pub(super) fn reference() -> Value {
 fn connection_manager() -> Value {
     json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "normalize_path": true, "merge_slashes": true,
+        "normalize_path": true, "merge_slashes": true, "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "early_header_mutation_extensions": [{"name": "reprise-headers", "typed_config": {
             "mutations": [{"remove_on_match": {"key_matcher": {"prefix": "reprise-"}}}]}}],
         "route_config": {"virtual_hosts": [{"name": "edge", "domains": ["*"], "request_body_buffer_limit": 4_194_304,
@@ -45,6 +48,7 @@ spec:
       patch:
         operation: MERGE
         value:
+          stats_config: {stats_tags: [{tag_name: outcome}]}
           bootstrap_extensions:
             - name: envoy.bootstrap.wasm
               typed_config: {"@type": x/envoy.extensions.wasm.v3.WasmService, singleton: true, config: {vm_config: {vm_id: r}}}
@@ -79,6 +83,9 @@ spec:
   bootstrap:
     type: JSONPatch
     jsonPatches:
+      - op: add
+        path: /stats_config
+        value: {stats_tags: [{tag_name: outcome}]}
       - op: add
         path: /bootstrap_extensions
         value:

@@ -17,8 +17,12 @@ use tokio::runtime::Builder;
 /// Arguments of `replayd doctor`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    #[command(flatten)]
-    config: ConfigArgs,
+    /// replayd's configuration file [default: ./replayd.toml if it exists]
+    #[arg(long, env = "REPLAYD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the database and the tokens [default: ./reprise-data]
+    #[arg(long, env = "REPLAYD_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Only ask whether the running replayd is ready: exit code 0 or 1, for health checks
     #[arg(long, conflicts_with_all = ["envoy_admin", "envoy_config"])]
     ready: bool,
@@ -94,7 +98,8 @@ impl fmt::Display for Check {
 
 /// Runs the checks and prints one line each.
 pub(super) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict, Box<dyn Diagnostic>> {
-    let config = Config::load(&arguments.config)?;
+    let (file, data_dir) = (arguments.config.clone(), arguments.data_dir.clone());
+    let config = Config::load(&ConfigArgs::of_data_dir(file, data_dir))?;
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::because("cannot start the runtime", error))?;
     let mut checks = runtime.block_on(look(arguments, &config));

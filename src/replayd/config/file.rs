@@ -3,7 +3,7 @@
 use super::captures::{RawCaptures, bytes_max, retain_days, unknown_after_s};
 use super::options::{LogFormat, LogLevel, Options, address, directory, shutdown_ms};
 use super::targets::{self, RawTarget};
-use super::{ConfigError, Problem};
+use super::{ConfigError, Problem, shape};
 use miette::NamedSource;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -51,20 +51,20 @@ pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
 /// Checks `text`, which was read from `path`.
 ///
 /// # Errors
-/// [`ConfigError::Wrong`]: the first problem of its shape (syntax, an unknown field, a wrong type), or every value that
-/// is out of bounds.
+/// [`ConfigError::Wrong`] with every problem; with the first where the text is no TOML.
 pub(super) fn parse(path: &Path, text: String) -> Result<Options, ConfigError> {
     checked(&text).map_err(|problems| {
         let path = path.display().to_string();
         let text = NamedSource::new(&path, text).with_language("TOML");
+        let problems = problems.into_iter().map(Problem::label).collect();
         ConfigError::Wrong { path, text, problems }
     })
 }
 
 fn checked(text: &str) -> Result<Options, Vec<Problem>> {
-    let raw: Raw = toml::from_str(text)
-        .map_err(|error| vec![problem(error.message().to_owned(), error.span().unwrap_or_default())])?;
     let mut wrong = Vec::new();
+    let raw: Option<Raw> = shape::read(text, &mut |message, span| wrong.push(problem(message, span)));
+    let Some(raw) = raw else { return Err(wrong) };
     let view = raw.captures.view;
     let captures_view = view.map(|view| view.check(&mut |message, span| wrong.push(problem(message, span))));
     let mut tell = |message, span| wrong.push(problem(message, span));
@@ -179,6 +179,29 @@ mod tests {
             "[captures.view]\nfilter = {size = 1}",
             &[("size", "unknown field `size`")],
         );
+    }
+
+    #[test]
+    fn unknown_fields_and_wrong_types_are_told_with_all_else() {
+        let text = "data_dir = ''\nadress = 'x'\nshutdown_delay_ms = 'long'\n[ingest]\naddres = 'y'\n
+            [targets.shop]\nurl = 'shop'\nstate_only = ['/a', 7]\n[targets.none]\nallowed = true";
+        check(
+            text,
+            &[
+                ("adress", "unknown field `adress`"),
+                ("addres", "unknown field `addres`"),
+                ("'long'", "invalid type: string \"long\""),
+                ("[targets.none]", "missing field `url`"),
+                ("7", "invalid type: integer `7`"),
+                ("'shop'", "not a URL"),
+                ("''", "is empty"),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_no_toml_is_told_with_its_place() {
+        check("data_dir = ", &[("", "string values must be quoted")]);
     }
 
     #[test]

@@ -124,7 +124,9 @@ impl Kind for Seal {
             problems.refuse(
                 place,
                 value,
-                format_args!("is none of header:NAME, query:NAME, form:NAME and json:POINTER"),
+                format_args!(
+                    "is not known; allowed: header:NAME, query:NAME, form:NAME, json:POINTER, as in \"json:/items/*/pin\""
+                ),
             );
         }
         found
@@ -144,6 +146,7 @@ impl Kind for Seal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
     use serde_json::json;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -183,6 +186,19 @@ mod tests {
         for wrong in ["a", "/~", "/~2", "/a~"] {
             check(&Pointer, wrong, None);
         }
+    }
+
+    #[test]
+    fn what_a_seal_may_be_is_told() {
+        let mut problems = Problems::default();
+        assert_eq!(
+            Seal.read(&json!("/pin"), &Place::Root.field("seal"), &mut problems),
+            None
+        );
+        let text = problems.or(()).unwrap_err().to_string();
+        let want = "seal: \"/pin\" is not known; allowed: header:NAME, query:NAME, form:NAME, json:POINTER, \
+                    as in \"json:/items/*/pin\"";
+        assert_eq!(text, want);
     }
 
     #[test]

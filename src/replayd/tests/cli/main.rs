@@ -255,6 +255,33 @@ fn the_default_configuration_is_accepted() {
 }
 
 #[test]
+fn the_help_of_doctor_speaks_of_doctor_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = check(replayd(dir.path(), &["doctor", "--help"])).code(0);
+    let help = String::from_utf8_lossy(&help.get_output().stdout).into_owned();
+    assert!(help.contains("--data-dir") && help.contains("--envoy-admin"), "{help}");
+    assert!(
+        !help.contains("--shutdown-delay-ms") && !help.contains("--captures-"),
+        "{help}"
+    );
+}
+
+#[test]
+fn all_problems_of_the_configuration_are_told_before_the_help() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(
+        dir.path().join("replayd.toml"),
+        "adress = 'x'\nshutdown_delay_ms = 'long'\n",
+    )
+    .unwrap();
+    let wrong = check(replayd(dir.path(), &["doctor"])).code(2);
+    let told = String::from_utf8_lossy(&wrong.get_output().stderr).into_owned();
+    let places = ["cannot be used", "unknown field `adress`", "invalid type", "help:"].map(|words| told.find(words));
+    assert!(places.is_sorted() && places[0].is_some(), "{told}");
+    assert!(!told.contains("Error:"), "{told}");
+}
+
+#[test]
 fn a_document_is_checked_with_an_exit_code_for_each_verdict() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("sound.yaml"), "version: 1\n").unwrap();

@@ -215,7 +215,8 @@ mod tests {
             counts.not_carried,
             [("labels", 1), ("responses", 1), ("truncated", 1)].into()
         );
-        assert!(out.ends_with(b"\n# 1 captures; not carried: labels 1, responses 1, truncated 1\n"));
+        let foot = "\n# 1 capture. left out: 1 whose body was cut. not carried: labels (of 1); responses (of 1)\n";
+        assert!(out.ends_with(foot.as_bytes()), "{}", String::from_utf8_lossy(&out));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod gor;
 mod har;
 mod hide;
 mod k6;
+mod lack;
 mod message;
 mod moment;
 mod ndjson;
@@ -22,7 +23,10 @@ mod trial;
 #[cfg(feature = "fuzzing")]
 pub use trial::try_any;
 
-use crate::store::Capture;
+pub(crate) use lack::say;
+
+use crate::store::captures::Origin;
+use crate::store::{Capture, Epoch};
 use exchange::{check_fields, check_request};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -124,12 +128,12 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} captures", self.captures)?;
-        for (at, (what, count)) in self.not_carried.iter().enumerate() {
-            let before = if at == 0 { "; not carried: " } else { ", " };
-            write!(out, "{before}{what} {count}")?;
+        let captures = if self.captures == 1 { "capture" } else { "captures" };
+        write!(out, "{} {captures}", self.captures)?;
+        match say(self.not_carried.iter().map(|(what, count)| (*what, *count))).as_str() {
+            "" => Ok(()),
+            said => write!(out, ". {said}"),
         }
-        Ok(())
     }
 }
 
@@ -227,6 +231,19 @@ pub(crate) struct Imported {
 }
 
 impl Imported {
+    /// Names the captures that have no name after their file, so that the same file gives none twice.
+    ///
+    /// Shape: the first 16 bytes of BLAKE3 in its key derivation mode, context `reprise 2026-11 name of a file`, and the
+    /// place of the capture, from 1.
+    pub(crate) fn name(&mut self, file: &[u8]) {
+        let (mut epoch, digest) = ([0; 16], blake3::derive_key("reprise 2026-11 name of a file", file));
+        epoch.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        for (seq, capture) in (1..).zip(&mut self.captures) {
+            let epoch = Epoch(epoch);
+            capture.row.origin.get_or_insert(Origin { epoch, seq });
+        }
+    }
+
     /// Puts tokens in the place of headers that never show: nobody redacted what other tools wrote.
     ///
     /// Again: tokens stay as they are, also those of another installation.
@@ -249,7 +266,8 @@ pub(crate) struct ImportError {
 }
 
 impl ImportError {
-    fn new(at: impl Into<Option<usize>>, place: impl Into<String>, problem: impl Into<String>) -> Self {
+    /// Tells of a problem, and where it is.
+    pub(crate) fn new(at: impl Into<Option<usize>>, place: impl Into<String>, problem: impl Into<String>) -> Self {
         Self {
             at: at.into(),
             place: place.into(),

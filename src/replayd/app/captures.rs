@@ -6,7 +6,7 @@ use crate::clock::UnixMillis;
 use crate::store::StoreError;
 use crate::store::captures::{
     Appended, Capture, CaptureId, CaptureOrder, CaptureQuery, CaptureRow, CaptureStats, Captures as Store, Cursor,
-    Page, Retention, StreamBatch,
+    Deleted, Page, Retention, StreamBatch, Taken,
 };
 use reprise_core::wire::Sealed;
 use std::sync::Arc;
@@ -53,14 +53,11 @@ impl Captures {
         Ok(appended)
     }
 
-    /// Stores captures that come from a file; gives the numbers of the first and the last.
+    /// Stores captures that come from a file.
     ///
     /// Atomic: all or none.
-    pub(crate) async fn import(
-        &self,
-        captures: Vec<Capture>,
-        now: UnixMillis,
-    ) -> Result<Option<(CaptureId, CaptureId)>, StoreError> {
+    /// Again: what is here already is left out.
+    pub(crate) async fn import(&self, captures: Vec<Capture>, now: UnixMillis) -> Result<Taken, StoreError> {
         self.store.import(captures, now).await
     }
 
@@ -111,8 +108,8 @@ impl Captures {
         self.store.label(query, add, remove).await
     }
 
-    /// Deletes captures that are not pinned; tells how many.
-    pub(crate) async fn delete(&self, query: CaptureQuery) -> Result<u64, StoreError> {
+    /// Deletes captures that are not pinned.
+    pub(crate) async fn delete(&self, query: CaptureQuery) -> Result<Deleted, StoreError> {
         self.store.delete(query).await
     }
 

@@ -11,7 +11,7 @@ pub(crate) const ORDERS: [(&str, CaptureColumn); 4] = [
 ];
 
 /// Every column of a list.
-pub(crate) const COLUMNS: [&str; 27] = [
+pub(crate) const COLUMNS: [&str; 28] = [
     "id",
     "created",
     "method",
@@ -37,6 +37,7 @@ pub(crate) const COLUMNS: [&str; 27] = [
     "response_bytes",
     "truncated",
     "redacted",
+    "sealed",
     "received",
     "stream",
 ];
@@ -46,7 +47,7 @@ pub(crate) fn order(text: &str) -> Result<CaptureOrder, String> {
     let (descending, name) = text.strip_prefix('-').map_or((false, text), |name| (true, name));
     let by = ORDERS.iter().find(|(each, _)| *each == name).map(|(_, by)| *by);
     by.map(|by| CaptureOrder { by, descending }).ok_or_else(|| {
-        format!("`{text}` is no order; allowed are created, id, status, latency, and each with a `-` before it")
+        format!("`{text}` is not an order; allowed are created, id, status, latency, and each with a `-` before it")
     })
 }
 
@@ -58,7 +59,12 @@ pub(crate) fn columns(text: &str) -> Result<Vec<String>, String> {
     let check = |name: &str| {
         let name = name.trim();
         let known = COLUMNS.contains(&name).then(|| name.to_owned());
-        known.ok_or_else(|| format!("`{name}` is no column; allowed are __all__, {}", COLUMNS.join(", ")))
+        known.ok_or_else(|| {
+            format!(
+                "`{name}` is not a column; the columns are {}, and __all__ for all of them",
+                COLUMNS.join(", ")
+            )
+        })
     };
     text.split(',').map(check).collect()
 }
@@ -81,6 +87,6 @@ mod tests {
     fn columns_are_told_apart_from_what_is_none() {
         assert_eq!(columns("id, method"), Ok(vec!["id".to_owned(), "method".to_owned()]));
         assert_eq!(columns("__all__"), Ok(vec![]));
-        assert!(columns("id,body").unwrap_err().contains("`body` is no column"));
+        assert!(columns("id,body").unwrap_err().contains("`body` is not a column"));
     }
 }

@@ -6,6 +6,7 @@ use crate::client::{Api, ApiError};
 use crate::config::{Config, ConfigArgs};
 use crate::data_dir::{ADMIN_TOKEN, published, url_of};
 use clap::Args;
+use http::StatusCode;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 ///
 /// Without `--url` and `--token` it is the one that serves the data directory, in the name of its administrator.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Which replayd")]
 pub(super) struct ApiArgs {
     /// The console's address [default: what the running replayd wrote into its data directory]
     #[arg(long, env = "REPLAYD_URL", value_name = "URL", global = true)]
@@ -96,6 +98,14 @@ impl<'a> Pages<'a> {
         }
     }
 
+    /// Begins it where another list ended, if that is told.
+    pub(super) fn from(api: &'a Api, path: &'a str, fields: Vec<(&'static str, String)>, cursor: Option<&str>) -> Self {
+        Self {
+            cursor: cursor.map_or(Value::Null, Value::from),
+            ..Self::new(api, path, fields)
+        }
+    }
+
     /// Reads the next page of at most so many rows; none after the last.
     pub(super) async fn next(&mut self, rows_max: usize) -> Result<Option<Vec<Value>>, Box<dyn Diagnostic>> {
         if self.is_over {
@@ -119,9 +129,14 @@ pub(super) fn listed<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = 
     answer.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
+/// What somebody does whose token does not count.
+const NO_TOKEN: &str = "replayd does not accept this token: give one that counts with --token or REPLAYD_TOKEN, or give \
+                        neither, and the one in the data directory (--data-dir) is used";
+
 /// Turns the API's no into the command's.
 pub(super) fn failed(error: ApiError) -> Box<dyn Diagnostic> {
     match error {
+        ApiError::Refused(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Failure::told(NO_TOKEN),
         ApiError::Certificates(_) | ApiError::Write(_) => Failure::because("the request failed", error),
         _ => Failure::told(error.to_string()),
     }

@@ -1,7 +1,11 @@
-//! `replayd captures`: what was captured.
+//! `replayd captures`: what was captured. Files are in `files`, what is counted in `stats`.
+
+mod files;
+mod stats;
 
 use super::api::{ApiArgs, Pages, failed, listed, runtime};
 use super::filter::{FilterArgs, with_query};
+use super::follow::number;
 use super::output::Output;
 use super::table::{Rows, cell, plain};
 use super::{Diagnostic, Failure, Verdict};
@@ -11,9 +15,7 @@ use crate::format::{ExportFormat, ImportFormat};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Columns of a list if nobody names others.
 const COLUMNS: &str = "id,created,method,host,path,status,state,latency_ms,labels";
@@ -44,7 +46,7 @@ enum What {
     Import(ImportArgs),
     /// Count what is captured, and what is missing
     Stats(JsonArgs),
-    /// Delete captures; those that a running replay needs stay
+    /// Delete captures; those that a replay needs, which runs or can be resumed, stay
     Delete(DeleteArgs),
 }
 
@@ -55,10 +57,9 @@ struct JsonArgs {
     json: bool,
 }
 
+// Which captures comes last: what follows would stand under its heading in the help.
 #[derive(Debug, Args)]
 struct ListArgs {
-    #[command(flatten)]
-    filter: FilterArgs,
     /// created, id, status or latency; a `-` before it turns it round [default: as [captures.view] says]
     #[arg(long, value_name = "ORDER", allow_hyphen_values = true)]
     order_by: Option<String>,
@@ -68,12 +69,17 @@ struct ListArgs {
     /// Most rows
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
+    /// Go on where another list ended: the cursor that it named; its order counts
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
     /// Cut cells after so many characters
     #[arg(long, value_name = "N")]
     max_column_width: Option<usize>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 #[derive(Debug, Args)]
@@ -98,8 +104,9 @@ enum Which {
 
 #[derive(Debug, Args)]
 struct LabelArgs {
-    #[command(flatten)]
-    filter: FilterArgs,
+    /// Label everything
+    #[arg(long)]
+    all: bool,
     /// A label that comes; may be given again
     #[arg(long, value_name = "LABEL", required_unless_present = "remove")]
     add: Vec<String>,
@@ -109,18 +116,20 @@ struct LabelArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 #[derive(Debug, Args)]
 struct ExportArgs {
-    #[command(flatten)]
-    filter: FilterArgs,
     /// In which format
     #[arg(long, value_name = "FORMAT")]
     format: ExportFormat,
     /// Into which file; it appears when it is whole [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 #[derive(Debug, Args)]
@@ -140,14 +149,14 @@ struct ImportArgs {
 
 #[derive(Debug, Args)]
 struct DeleteArgs {
-    #[command(flatten)]
-    filter: FilterArgs,
     /// Delete everything
     #[arg(long)]
     all: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// Does what is asked for.
@@ -158,9 +167,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
             What::List(args) => list(&api, args, output).await,
             What::Show(args) => show(&api, args, output).await,
             What::Label(args) => label(&api, args, output).await,
-            What::Export(args) => export(&api, args, output).await,
-            What::Import(args) => import(&api, args, output).await,
-            What::Stats(args) => stats(&api, args, output).await,
+            What::Export(args) => files::export(&api, args, output).await,
+            What::Import(args) => files::import(&api, args, output).await,
+            What::Stats(args) => stats::show(&api, args.json, output).await,
             What::Delete(args) => delete(&api, args, output).await,
         }
     })?;
@@ -171,7 +180,7 @@ async fn list(api: &Api, args: &ListArgs, output: &mut Output) -> Result<(), Box
     let mut fields = args.filter.fields(clock::now());
     fields.extend(args.order_by.clone().map(|order| ("order_by", order)));
     fields.extend(args.columns.clone().map(|columns| ("columns", columns)));
-    let mut pages = Pages::new(api, "/api/v1/captures", fields);
+    let mut pages = Pages::from(api, "/api/v1/captures", fields, args.cursor.as_deref());
     let mut items = Vec::new();
     while items.len() < args.limit
         && let Some(rows) = pages.next(args.limit.saturating_sub(items.len())).await?
@@ -179,7 +188,15 @@ async fn list(api: &Api, args: &ListArgs, output: &mut Output) -> Result<(), Box
         items.extend(rows);
     }
     let all = json!({ "items": items, "next": pages.cursor });
-    output.answer(args.json, &all, || table(&items, args))
+    output.answer(args.json, &all, || table(&items, args))?;
+    if let Some(cursor) = pages.cursor.as_str() {
+        let more = format_args!(
+            "{} shown, there are more: --limit N, or --cursor {cursor}\n",
+            items.len()
+        );
+        output.write_error(more);
+    }
+    Ok(())
 }
 
 /// Shows what came: the usual columns, or those that were asked for, or those that the view has.
@@ -259,146 +276,56 @@ fn body_lines(body: &Value) -> String {
 }
 
 async fn label(api: &Api, args: &LabelArgs, output: &mut Output) -> Result<(), Box<dyn Diagnostic>> {
+    which(&args.filter, args.all)?;
     let wish = json!({ "filter": args.filter.json(clock::now()), "add": args.add, "remove": args.remove });
     let done = api.post("/api/v1/captures/labels", &wish).await.map_err(failed)?;
     tell(output, args.json, &done, &["labelled"])
 }
 
-async fn export(api: &Api, args: &ExportArgs, output: &mut Output) -> Result<(), Box<dyn Diagnostic>> {
-    let format = args.format.to_possible_value().map(|value| value.get_name().to_owned());
-    let mut fields = args.filter.fields(clock::now());
-    fields.push(("format", format.unwrap_or_default()));
-    let path = with_query("/api/v1/captures/export", &fields);
-    let trailers = match &args.output {
-        None => api.download(&path, &mut io::stdout()).await.map_err(failed)?,
-        Some(file) => export_file(api, &path, file).await?,
-    };
-    let text = |name: &str| {
-        trailers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("?")
-            .to_owned()
-    };
-    let (count, not_carried) = (text("reprise-captures"), text("reprise-not-carried"));
-    output.write_error(format_args!("{count} captures written; not carried: {not_carried}\n"));
-    Ok(())
-}
-
-/// Writes beside `file` and renames: what is called so is whole.
-async fn export_file(api: &Api, path: &str, file: &Path) -> Result<http::HeaderMap, Box<dyn Diagnostic>> {
-    let failed_to = |error| Failure::because(format!("cannot write {}", file.display()), error);
-    let mut name = file.as_os_str().to_owned();
-    name.push(".part");
-    let part = PathBuf::from(name);
-    let mut out = File::create(&part).map_err(failed_to)?;
-    let trailers = match api.download(path, &mut out).await {
-        Ok(trailers) => trailers,
-        Err(error) => {
-            let _nothing_whole = fs::remove_file(&part);
-            return Err(failed(error));
-        }
-    };
-    out.sync_all()
-        .and_then(|()| fs::rename(&part, file))
-        .map_err(failed_to)?;
-    Ok(trailers)
-}
-
-async fn import(api: &Api, args: &ImportArgs, output: &mut Output) -> Result<(), Box<dyn Diagnostic>> {
-    let format = args.format.to_possible_value().map(|value| value.get_name().to_owned());
-    let bytes =
-        read(&args.file).map_err(|error| Failure::because(format!("cannot read {}", args.file.display()), error))?;
-    let mut fields = vec![("format", format.unwrap_or_default())];
-    fields.extend(args.keep_secrets.then(|| ("redact", "false".to_owned())));
-    let path = with_query("/api/v1/captures/import", &fields);
-    let done = api.upload(&path, bytes).await.map_err(failed)?;
-    tell(
-        output,
-        args.json,
-        &done,
-        &["imported", "first_id", "last_id", "not_carried"],
-    )
-}
-
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    if file != Path::new("-") {
-        return fs::read(file);
-    }
-    let mut bytes = Vec::new();
-    io::stdin().lock().read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-async fn stats(api: &Api, args: &JsonArgs, output: &mut Output) -> Result<(), Box<dyn Diagnostic>> {
-    let stats = api.get("/api/v1/captures/stats").await.map_err(failed)?;
-    if args.json {
-        return output.json(&stats);
-    }
-    tell(
-        output,
-        false,
-        &stats,
-        &["count", "bytes", "first_id", "last_id", "missing", "duplicates"],
-    )?;
-    let ledger = stats.get("ledger").unwrap_or(&Value::Null);
-    tell(
-        output,
-        false,
-        ledger,
-        &[
-            "seen",
-            "stored",
-            "pending",
-            "tail_unknown",
-            "filtered",
-            "sampled_out",
-            "dropped",
-        ],
-    )?;
-    let names = [
-        "instance",
-        "worker",
-        "epoch",
-        "last",
-        "received",
-        "missing",
-        "duplicates",
-        "tail",
-    ];
-    let mut rows = Rows::new(&names, None);
-    for stream in listed(&stats, "streams") {
-        rows.push(
-            names
-                .iter()
-                .map(|name| ranges(stream.get(name).unwrap_or(&Value::Null))),
-        );
-    }
-    if rows.is_empty() { Ok(()) } else { output.write(rows) }
-}
-
-/// Writes lists of ranges as `1-5, 7-9`, and everything else as it is.
-fn ranges(value: &Value) -> String {
-    let ends = |range: &Value| Some(format!("{}-{}", range.get(0)?, range.get(1)?));
-    match value.as_array().filter(|ranges| !ranges.is_empty()) {
-        Some(ranges) => ranges.iter().filter_map(ends).collect::<Vec<_>>().join(", "),
-        None => cell(value),
-    }
-}
-
 async fn delete(api: &Api, args: &DeleteArgs, output: &mut Output) -> Result<(), Box<dyn Diagnostic>> {
-    let mut fields = args.filter.fields(clock::now());
-    if args.all {
-        fields.push(("all", "true".to_owned()));
-    }
-    if fields.is_empty() {
-        return Err(Failure::told("nothing says which captures: give a filter, or --all"));
-    }
+    let mut fields = which(&args.filter, args.all)?;
+    fields.extend(args.all.then(|| ("all", "true".to_owned())));
     let done = api
         .delete(&with_query("/api/v1/captures", &fields))
         .await
         .map_err(failed)?;
-    tell(output, args.json, &done, &["deleted"])
+    tell(output, args.json, &done, &["deleted"])?;
+    output.write_error(stays(&done));
+    Ok(())
+}
+
+/// Gives the filter, which nobody may forget where captures are changed.
+fn which(filter: &FilterArgs, all: bool) -> Result<Vec<(&'static str, String)>, Box<dyn Diagnostic>> {
+    let fields = filter.fields(clock::now());
+    match (fields.is_empty(), all) {
+        (true, false) => Err(Failure::told("nothing says which captures: give a filter, or --all")),
+        (false, true) => Err(Failure::told("--all is given, and a filter as well: give one of them")),
+        _ => Ok(fields),
+    }
+}
+
+/// Says which captures were not deleted, who needs them, and what lets them go.
+fn stays(done: &Value) -> String {
+    let replay = |of: &Value| (number(of, "id"), plain(&cell(of.get("state").unwrap_or(&Value::Null))));
+    let replays: Vec<_> = listed(done, "replays").map(replay).collect();
+    let named: Vec<_> = replays.iter().map(|(id, state)| format!("{id} ({state})")).collect();
+    let (verb, needs) = match number(done, "pinned") {
+        0 => return String::new(),
+        1 => ("stays", "it"),
+        _ => ("stay", "them"),
+    };
+    let who = match named.as_slice() {
+        [one] => format!("replay {one} needs {needs}"),
+        more => format!("replays {} need {needs}", more.join(", ")),
+    };
+    let cancel = |(id, _): &(u64, _)| format!("`replayd replays cancel {id}`");
+    let cancel: Vec<_> = replays.iter().map(cancel).collect();
+    let lets = if cancel.len() == 1 { "lets" } else { "let" };
+    format!(
+        "{} {verb}: {who}; {} {lets} {needs} go\n",
+        number(done, "pinned"),
+        cancel.join(" and ")
+    )
 }
 
 /// Writes some fields of an answer, one a line.
@@ -408,4 +335,29 @@ fn tell(output: &mut Output, json: bool, answer: &Value, names: &[&str]) -> Resu
         format!("{name:<NAME_WIDTH$} {}\n", plain(&cell(value)))
     };
     output.answer(json, answer, || names.iter().map(line).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(done: &Value, want: &str) {
+        assert_eq!(stays(done), want);
+    }
+
+    #[test]
+    fn what_is_not_deleted_is_told_with_who_needs_it() {
+        check(&json!({"deleted": 3, "pinned": 0, "replays": []}), "");
+        check(
+            &json!({"deleted": 20, "pinned": 1, "replays": [{"id": 8, "state": "interrupted"}]}),
+            "1 stays: replay 8 (interrupted) needs it; `replayd replays cancel 8` lets it go\n",
+        );
+        let two = json!([{"id": 8, "state": "interrupted"}, {"id": 9, "state": "running"}]);
+        check(
+            &json!({"deleted": 0, "pinned": 4, "replays": two}),
+            "4 stay: replays 8 (interrupted), 9 (running) need them; `replayd replays cancel 8` and \
+             `replayd replays cancel 9` let them go\n",
+        );
+    }
 }

@@ -83,7 +83,7 @@ fn moment(text: &str) -> Result<Moment, String> {
         return Ok(Moment::At(text.to_owned()));
     }
     Err(format!(
-        "`{text}` is no moment; allowed are 2026-11-21T16:00:00Z and 90s, 15m, 2h, 7d ago"
+        "`{text}` is not a moment; allowed are 2026-11-21T16:00:00Z and 90s, 15m, 2h, 7d ago"
     ))
 }
 
@@ -101,7 +101,7 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
         number.checked_mul(millis).map(Duration::from_millis)
     };
     let found = units.into_iter().find_map(read);
-    found.ok_or_else(|| format!("`{text}` is no span of time; allowed are 500ms, 90s, 15m, 2h, 7d"))
+    found.ok_or_else(|| format!("`{text}` is not a span of time; allowed are 500ms, 90s, 15m, 2h, 7d"))
 }
 
 impl Moment {

@@ -100,7 +100,13 @@ pub(super) fn cell(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) if text.is_empty() => "-".to_owned(),
         Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) if fields.is_empty() => "-".to_owned(),
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| format!("{name} {}", cell(value));
+            fields.iter().map(field).collect::<Vec<_>>().join(", ")
+        }
         other => other.to_string(),
     }
 }
@@ -108,10 +114,23 @@ pub(super) fn cell(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn what_steers_a_terminal_is_escaped() {
         assert_eq!(plain("a\x1b[31m\u{202e}b\né"), "a\\u{1b}[31m\\u{202e}b\\u{a}é");
+    }
+
+    #[test]
+    fn nothing_is_shown_as_a_dash() {
+        let nothing = [Value::Null, Value::from(""), json!([]), json!({})];
+        assert_eq!(nothing.each_ref().map(cell), ["-", "-", "-", "-"]);
+    }
+
+    #[test]
+    fn a_cell_is_no_json() {
+        assert_eq!(cell(&json!({"memory": 2, "queue_full": 1})), "memory 2, queue_full 1");
+        assert_eq!(cell(&json!(["a", "b"])), "a, b");
     }
 
     #[test]

@@ -168,8 +168,8 @@ mod tests {
             text,
             &[
                 ("{status = '9xx'}", "status"),
-                ("'size'", "no order"),
-                ("'id,body'", "no column"),
+                ("'size'", "not an order"),
+                ("'id,body'", "not a column"),
                 ("0", "between 1 and 36500 days"),
                 ("-1", "above 0"),
                 ("86401", "between 1 and 86400 seconds"),

@@ -40,7 +40,7 @@ fn capture(row: DjangoRow, free_us: u64, counts: &mut Counts) -> Result<Capture,
     let created_us = match moment::from_text(&created) {
         Some(us) => us,
         None if created.is_empty() => 0,
-        None => return Err(format!("created: `{}` is no moment", show(&row.created))),
+        None => return Err(format!("created: `{}` is not a moment", show(&row.created))),
     };
     let began_us = created_us.max(free_us);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -275,7 +275,7 @@ mod tests {
         );
         refused(
             "'POST', '/', '', x'', '', 200, 'soon'",
-            "row 1: created: `soon` is no moment",
+            "row 1: created: `soon` is not a moment",
         );
         refused(
             "'POST', '/', '', x'', 'a' || char(10) || 'b', 200, ''",

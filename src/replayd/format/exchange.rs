@@ -112,6 +112,7 @@ pub(super) fn assemble(request: Half, response: Option<Half>) -> Capture {
         id: CaptureId(0),
         epoch: None,
         seq: 0,
+        origin: None,
         state: State::Unknown,
         reason: String::new(),
         method: text(b":method"),
@@ -136,6 +137,7 @@ pub(super) fn assemble(request: Half, response: Option<Half>) -> Capture {
         response_bytes: response.as_ref().map_or(0, |half| half.body_len),
         truncated: halves().any(|half| half.truncated),
         redacted: halves().any(|half| !half.redacted.is_empty()),
+        sealed: 0,
         received_at: UnixMillis(0),
     };
     Capture {

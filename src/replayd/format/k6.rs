@@ -3,23 +3,25 @@
 //! All that came from a client stands in JSON strings of ASCII without `<`, so that neither JavaScript nor a page that
 //! shows the script sees more in it than text; headers are pairs, because an object has names of its own.
 
-use super::curl::{end_to_end, origin};
+use super::curl::{end_to_end, made_key, notes};
 use super::{Counts, unsendable};
 use crate::store::Capture;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reprise_core::http::Pairs;
+use reprise_core::replay::key::HEADER;
 use std::collections::HashSet;
 use std::io::{self, Write};
 
 /// Writes what stands before the requests.
 pub(super) fn begin(out: &mut impl Write) -> io::Result<()> {
     out.write_all(
-        b"// Requests captured by Reprise, in order. BASE_URL=http://host:port sends all of them there.\n\
+        b"// Requests captured by Reprise, in order.\n\
           import http from 'k6/http';\n\
           import encoding from 'k6/encoding';\n\n\
-          const base = __ENV.BASE_URL;\n\n\
-          // [method, origin, target, headers, body]\n\
+          const base = __ENV.BASE_URL;\n\
+          if (!base) throw new Error('BASE_URL says where to send, as in BASE_URL=http://localhost:8080');\n\n\
+          // [method, target, headers, body]\n\
           const requests = [\n",
     )
 }
@@ -29,10 +31,10 @@ pub(super) fn end(counts: &Counts, out: &mut impl Write) -> io::Result<()> {
     out.write_all(
         b"];\n\n\
           export default function () {\n\
-          \x20 for (const [method, origin, target, headers, body] of requests) {\n\
+          \x20 for (const [method, target, headers, body] of requests) {\n\
           \x20   const bytes = body && body.base64 !== undefined ? encoding.b64decode(body.base64) : body;\n\
           \x20   const params = { headers: Object.fromEntries(headers), redirects: 0 };\n\
-          \x20   http.request(method, (base || origin) + target, bytes, params);\n\
+          \x20   http.request(method, base + target, bytes, params);\n\
           \x20 }\n\
           }\n",
     )?;
@@ -49,14 +51,14 @@ pub(super) fn write(capture: &Capture, counts: &mut Counts, out: &mut impl Write
     }
     counts.miss_if(capture.response.is_some(), "responses");
     counts.miss_if(!capture.request.trailers.is_empty(), "trailers");
-    counts.miss_if(capture.row.authority.is_empty(), "authority");
     counts.miss_about(capture);
     counts.captures = counts.captures.saturating_add(1);
     let method = Pairs::new(&capture.request.pairs).first(b":method").unwrap_or_default();
+    let notes = notes(capture).into_iter().map(|note| format!("  // {note}\n"));
     let line = format!(
-        "  [{}, {}, {}, [{}], {}],\n",
+        "{}  [{}, {}, [{}], {}],\n",
+        notes.collect::<String>(),
         text(method),
-        text(&origin(capture)),
         text(target),
         headers(capture, counts),
         body(&capture.request.body),
@@ -78,6 +80,7 @@ fn headers(capture: &Capture, counts: &mut Counts) -> String {
         counts.miss_if(std::str::from_utf8(&value).is_err(), "header_bytes");
         pairs.push(format!("[{}, {}]", text(name), text(&value)));
     }
+    pairs.extend(made_key(capture).map(|made| format!("[\"{HEADER}\", \"{made}\"]")));
     pairs.join(", ")
 }
 
@@ -115,7 +118,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
     use std::fs;
-    use std::process::Command;
+    use std::process::{Command, Output};
 
     const OUT: ExportFormat = ExportFormat::K6;
 
@@ -127,8 +130,8 @@ mod tests {
     const ENCODING: &str =
         "export default { b64decode: (text) => Uint8Array.from(Buffer.from(text, 'base64')).buffer };";
 
-    /// Runs a script in Node and gives what it asked for.
-    fn run(script: &[u8]) -> Vec<Value> {
+    /// Runs a script in Node, with this environment.
+    fn node(script: &[u8], env: &[(&str, &str)]) -> Output {
         let dir = tempfile::tempdir().unwrap();
         let k6 = dir.path().join("node_modules/k6");
         fs::create_dir_all(&k6).unwrap();
@@ -138,11 +141,14 @@ mod tests {
         fs::write(k6.join("encoding.js"), ENCODING).unwrap();
         fs::write(dir.path().join("script.mjs"), script).unwrap();
         fs::write(dir.path().join("main.mjs"), "import run from './script.mjs';\nrun();\n").unwrap();
-        let done = Command::new("node")
-            .arg(dir.path().join("main.mjs"))
-            .env_remove("BASE_URL")
-            .output()
-            .unwrap();
+        let mut node = Command::new("node");
+        node.arg(dir.path().join("main.mjs")).env_remove("BASE_URL");
+        node.envs(env.iter().copied()).output().unwrap()
+    }
+
+    /// Runs a script and gives what it asked for.
+    fn run(script: &[u8]) -> Vec<Value> {
+        let done = node(script, &[("BASE_URL", "http://b")]);
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let lines = done.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
@@ -156,8 +162,21 @@ mod tests {
         ))
         .unwrap();
         let line = file.lines().find(|line| line.starts_with("  [\"POST\"")).unwrap();
-        let want = r#"  ["POST", "http://shop.example", "/a?b", [["content-type", "application/json"]], "{\"a\":\"\u003c/script>\u2028\"}"],"#;
+        let want = r#"  ["POST", "/a?b", [["content-type", "application/json"]], "{\"a\":\"\u003c/script>\u2028\"}"],"#;
         assert_eq!(line, want);
+    }
+
+    #[test]
+    fn a_script_has_to_be_told_where_to_send() {
+        if here("node") {
+            let done = node(&written(OUT, &[capture("POST", "/", b"")]), &[]);
+            let told = String::from_utf8_lossy(&done.stderr).into_owned();
+            assert!(
+                !done.status.success() && told.contains("BASE_URL=http://localhost:8080"),
+                "{told}"
+            );
+            assert!(done.stdout.is_empty());
+        }
     }
 
     #[test]
@@ -166,12 +185,7 @@ mod tests {
         head.push((b"b".to_vec(), vec![0xff]));
         let star = capture("OPTIONS", "*", b"");
         let counts = export(OUT, &[whole(half(&head, b""), None), star], &mut Vec::new());
-        let want = [
-            ("authority", 1),
-            ("header_bytes", 1),
-            ("repeated_headers", 1),
-            ("target", 1),
-        ];
+        let want = [("header_bytes", 1), ("repeated_headers", 1), ("target", 1)];
         assert_eq!((counts.captures, counts.not_carried), (1, want.into()));
     }
 
@@ -188,7 +202,7 @@ mod tests {
         }
         let body = &capture.request.body;
         let body = (!body.is_empty()).then(|| BASE64_STANDARD.encode(body));
-        let url = format!("http://{}{}", row.authority, row.target);
+        let url = format!("http://b{}", row.target);
         json!([row.method, url, headers, body, 0])
     }
 

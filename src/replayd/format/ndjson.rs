@@ -2,12 +2,13 @@
 //!
 //! Shape: `{"head":{"version":1}}`, then `{"capture":{…}}` a line, then `{"foot":{"captures":N,"not_carried":{…}}}`. Bodies
 //! and trailers are whole: base64, and pairs in order. Text that is not UTF-8 stands as `{"base64":"…"}`. Files may be
-//! joined end to end, and a file that lost its head (`grep`) is read line by line; a head without its foot was cut off.
+//! joined end to end. A file without its head or its foot is not whole, and refused: what is missing of it nobody knows.
 
 use super::exchange::{Fields, assemble, check_fields, check_request, check_response, pack, show, what_json_says};
 use super::moment::US_MAX;
 use super::{Counts, IMPORT_CAPTURES_MAX, ImportError, Imported, Timeline};
 use crate::clock::UnixMillis;
+use crate::store::captures::Origin;
 use crate::store::{Capture, Epoch};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -21,6 +22,10 @@ use std::io::{self, Write};
 const MS_MAX: i64 = i64::MAX / 1_000_000;
 /// The version of the lines.
 const VERSION: u32 = 1;
+/// What a file says that does not begin where an export begins.
+const NO_HEAD: &str = "the file is not whole: the line {\"head\":…} that an export begins with is missing";
+/// What a file says that does not end where an export ends.
+const CUT_OFF: &str = "the file is not whole: the line {\"foot\":…} that an export ends with is missing";
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -52,6 +57,9 @@ struct CaptureLine {
     /// Its stream's name, 32 hex digits; captures of one stream share a clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stream: Option<String>,
+    /// Where it was seen first, and its number there: 32 hex digits, `/`, the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
     state: StateName,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     reason: String,
@@ -209,6 +217,7 @@ fn line_of(capture: &Capture) -> CaptureLine {
     CaptureLine {
         id: row.id.0,
         stream: row.epoch.map(|epoch| hex(&epoch.0)),
+        origin: row.name().map(|name| format!("{}/{}", hex(&name.epoch.0), name.seq)),
         state: row.state.into(),
         reason: row.reason.clone(),
         began_unix_ms: row.began_at.0,
@@ -255,6 +264,22 @@ fn unhex(digits: &str) -> Option<Epoch> {
     Some(Epoch(number.to_be_bytes()))
 }
 
+/// Reads the name of a capture.
+fn origin(text: &str) -> Result<Origin, String> {
+    let find = || {
+        let (digits, number) = text.split_once('/')?;
+        let seq = number.parse().ok().filter(|seq| i64::try_from(*seq).is_ok())?;
+        Some(Origin {
+            epoch: unhex(digits)?,
+            seq,
+        })
+    };
+    find().ok_or_else(|| {
+        let shown = show(text.as_bytes());
+        format!("`{shown}` is not an origin, which is 32 hex digits, `/` and a number")
+    })
+}
+
 /// Reads a file.
 pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     let mut reader = Reader::default();
@@ -269,11 +294,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
         at += line.len();
     }
     if reader.open.is_some() {
-        return Err(ImportError::new(
-            at,
-            "",
-            "the file is cut off: it has a head and no foot",
-        ));
+        return Err(ImportError::new(at, "", CUT_OFF));
     }
     Ok(reader.found)
 }
@@ -310,17 +331,18 @@ impl Reader {
         }
         match self.open.replace(0) {
             None => Ok(()),
-            Some(_) => Err("a head where the foot of the file before it was expected".to_owned()),
+            Some(_) => Err(CUT_OFF.to_owned()),
         }
     }
 
     fn foot(&mut self, foot: &Foot) -> Result<(), String> {
         match self.open.take() {
+            None => Err(NO_HEAD.to_owned()),
             Some(count) if count != foot.captures => Err(format!(
                 "the foot tells of {} captures; {count} are here",
                 foot.captures
             )),
-            _ => Ok(()),
+            Some(_) => Ok(()),
         }
     }
 
@@ -328,10 +350,11 @@ impl Reader {
         if self.found.captures.len() >= IMPORT_CAPTURES_MAX {
             return Err(format!("more than {IMPORT_CAPTURES_MAX} captures"));
         }
+        let count = self.open.ok_or(NO_HEAD)?;
         let capture = self.capture_of(line)?;
         self.found.captures.push(capture);
         self.found.counts.captures += 1;
-        self.open = self.open.map(|count| count + 1);
+        self.open = Some(count + 1);
         Ok(())
     }
 
@@ -360,6 +383,7 @@ impl Reader {
             return Err("it began or ended before 1970 or after 2261".to_owned());
         }
         row.epoch = None;
+        row.origin = line.origin.as_deref().map(origin).transpose()?;
         row.state = line.state.into();
         row.reason = line.reason;
         row.route = line.route;
@@ -489,11 +513,31 @@ mod tests {
     }
 
     #[test]
-    fn files_may_be_joined_and_lines_picked() {
+    fn a_capture_keeps_its_name_however_often_it_travels() {
+        let mut one = capture("POST", "/", b"");
+        let (epoch, seq) = (Epoch([7; 16]), 9);
+        (one.row.epoch, one.row.seq) = (Some(epoch), seq);
+        let once = read(IN, &written(OUT, &[one])).captures;
+        assert_eq!((once[0].row.origin, once[0].row.seq), (Some(Origin { epoch, seq }), 0));
+        assert_eq!(read(IN, &written(OUT, &once)).captures, once);
+    }
+
+    #[test]
+    fn files_may_be_joined() {
         let file = written(OUT, &[full()]);
         assert_eq!(read(IN, &[&file[..], &file].concat()).captures.len(), 2);
-        let picked: Vec<u8> = file.split_inclusive(|byte| *byte == b'\n').nth(1).unwrap().to_vec();
-        assert_eq!(read(IN, &picked).captures, [fresh(full())]);
+    }
+
+    #[test]
+    fn a_file_without_its_head_or_its_foot_is_refused() {
+        let file = String::from_utf8(written(OUT, &[full()])).unwrap();
+        let lines: Vec<_> = file.split_inclusive('\n').collect();
+        refused(lines[1], &format!("byte 0, line 1: {NO_HEAD}"));
+        refused(lines[2], &format!("byte 0, line 1: {NO_HEAD}"));
+        let headed = [lines[0], lines[1]].concat();
+        refused(&headed, &format!("byte {}: {CUT_OFF}", headed.len()));
+        let twice = [&headed, lines[0]].concat();
+        refused(&twice, &format!("byte {}, line 3: {CUT_OFF}", headed.len()));
     }
 
     /// Case R40.
@@ -513,8 +557,8 @@ mod tests {
             "byte 0, line 1: version 2 is not known; 1 is",
         );
         refused(
-            "{\"foot\":{\"captures\":0}}\n{\"evil\":1}\n",
-            "byte 30, line 2: unknown variant `evil`, expected one of `head`, `capture`, `foot`",
+            "{\"head\":{\"version\":1}}\n{\"evil\":1}\n",
+            "byte 29, line 2: unknown variant `evil`, expected one of `head`, `capture`, `foot`",
         );
         let two = String::from_utf8(written(OUT, &[]))
             .unwrap()
@@ -532,6 +576,11 @@ mod tests {
             "shop.example",
             "a\\r\\nb",
             "the value of `:authority` has a line break or a zero byte",
+        );
+        check(
+            "\"state\"",
+            "\"origin\":\"7/1\",\"state\"",
+            "`7/1` is not an origin, which is 32 hex digits, `/` and a number",
         );
         check("e30=", "e30", "request: base64: Invalid padding");
         check(

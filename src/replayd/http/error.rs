@@ -7,28 +7,28 @@ use crate::store::StoreError;
 use crate::store::access::Role;
 use ::http::StatusCode;
 
-/// Tells that the request cannot be meant.
+/// Tells that the request is not valid.
 pub(super) fn invalid(detail: impl Into<String>) -> Problem {
     problem(
         StatusCode::BAD_REQUEST,
         "invalid-request",
-        "The request cannot be meant",
+        "The request is not valid",
         detail,
     )
 }
 
-/// Tells that fields cannot be meant, all at once.
+/// Tells of all fields that are not valid at once.
 pub(super) fn invalid_fields(problems: &[FilterProblem]) -> Problem {
     let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
     invalid(told.join("; "))
 }
 
-/// Tells that a document was read, but holds what cannot be meant.
+/// Tells that a document was read, but holds what is not valid.
 pub(super) fn unprocessable(detail: impl Into<String>) -> Problem {
     problem(
         StatusCode::UNPROCESSABLE_ENTITY,
         "invalid-content",
-        "The content cannot be meant",
+        "The content is not valid",
         detail,
     )
 }
@@ -40,12 +40,7 @@ pub(super) fn missing(detail: impl Into<String>) -> Problem {
 
 /// Tells that the state of things forbids it.
 pub(super) fn conflict(slug: &'static str, detail: impl Into<String>) -> Problem {
-    problem(
-        StatusCode::CONFLICT,
-        slug,
-        "The state of things does not allow it",
-        detail,
-    )
+    problem(StatusCode::CONFLICT, slug, "This conflicts with what is there", detail)
 }
 
 /// Tells that no token that counts was shown.

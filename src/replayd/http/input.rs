@@ -77,7 +77,7 @@ impl Query {
         self.one("limit", mean).unwrap_or(LIMIT)
     }
 
-    /// Notes that `name` cannot be meant.
+    /// Notes that `name` is not valid.
     pub(super) fn refuse(&mut self, field: &'static str, problem: String) {
         self.wrong.push(FilterProblem { field, problem });
     }
@@ -102,7 +102,7 @@ impl Query {
     /// Ends it.
     ///
     /// # Errors
-    /// Everything that could not be meant, and every parameter that nobody knows, with those that are known.
+    /// Everything that is not valid, and every parameter that nobody knows, with those that are known.
     pub(super) fn end(mut self) -> Result<(), Problem> {
         let mut told: Vec<_> = self.wrong.iter().map(ToString::to_string).collect();
         self.known.sort_unstable();

@@ -78,6 +78,7 @@ fn capture(message: wire::Capture, now: UnixMillis) -> Result<NewCapture, &'stat
         id: CaptureId(0),
         epoch: None,
         seq: message.seq,
+        origin: None,
         state,
         reason: message.reason,
         method: text(pairs, b":method"),
@@ -102,6 +103,7 @@ fn capture(message: wire::Capture, now: UnixMillis) -> Result<NewCapture, &'stat
         response_bytes: response.as_ref().map_or(0, |half| half.body_len),
         truncated: request.truncated || response.as_ref().is_some_and(|half| half.truncated),
         redacted: is_redacted(&request) || response.as_ref().is_some_and(is_redacted),
+        sealed: 0,
         received_at: now,
     };
     let capture = Capture {

@@ -19,6 +19,34 @@ pub(crate) struct CaptureId(pub(crate) i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Epoch(pub(crate) [u8; 16]);
 
+/// The name of a capture among those of all installations, which it keeps in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Origin {
+    /// The stream that it was seen in.
+    pub(crate) epoch: Epoch,
+    /// Its number there.
+    pub(crate) seq: u64,
+}
+
+impl Origin {
+    /// Gives it as bytes.
+    ///
+    /// Shape: `[u8; 16] epoch | u64be seq`.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        [&self.epoch.0[..], &self.seq.to_be_bytes()].concat()
+    }
+
+    /// Reads what [`Self::to_bytes`] gave.
+    pub(crate) fn from_bytes(bytes: [u8; 24]) -> Self {
+        let number = |bytes: &[u8]| bytes.iter().fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte));
+        let (epoch, seq) = bytes.split_at(16);
+        Self {
+            epoch: Epoch(number(epoch).to_be_bytes()),
+            seq: u64::try_from(number(seq)).unwrap_or_default(),
+        }
+    }
+}
+
 /// Why an ending whose beginning did not come cannot be sent again.
 pub(crate) const REQUEST_MISSING: &str = "request_missing";
 
@@ -81,6 +109,8 @@ pub(crate) struct CaptureRow {
     pub(crate) epoch: Option<Epoch>,
     /// Its number in the stream.
     pub(crate) seq: u64,
+    /// Where it was seen first, if it was imported; none if it was not, or if nobody knows.
+    pub(crate) origin: Option<Origin>,
     /// What became of it.
     pub(crate) state: State,
     /// Why it was aborted; empty otherwise.
@@ -129,8 +159,18 @@ pub(crate) struct CaptureRow {
     pub(crate) truncated: bool,
     /// Whether anything was redacted.
     pub(crate) redacted: bool,
+    /// How many redacted values are kept for replays; the store counts them.
+    pub(crate) sealed: u64,
     /// When replayd had it.
     pub(crate) received_at: UnixMillis,
+}
+
+impl CaptureRow {
+    /// Names it among the captures of all installations; none if nobody knows where it was seen.
+    pub(crate) fn name(&self) -> Option<Origin> {
+        let own = self.epoch.map(|epoch| Origin { epoch, seq: self.seq });
+        own.or(self.origin)
+    }
 }
 
 /// Which captures are meant; what is not given allows all.
@@ -206,6 +246,28 @@ pub(crate) struct Appended {
     pub(crate) stored: u64,
     /// How many of them came again.
     pub(crate) duplicates: u64,
+}
+
+/// What became of a file's captures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Taken {
+    /// The numbers of the first and the last that are new; none if none is.
+    pub(crate) ids: Option<(CaptureId, CaptureId)>,
+    /// How many are new.
+    pub(crate) stored: u64,
+    /// How many were here already.
+    pub(crate) duplicates: u64,
+}
+
+/// What became of captures that were to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Deleted {
+    /// How many are gone.
+    pub(crate) deleted: u64,
+    /// How many stay, because replays need them.
+    pub(crate) pinned: u64,
+    /// Those replays: number and state, in order.
+    pub(crate) replays: Vec<(i64, String)>,
 }
 
 /// One page of a list.
@@ -287,10 +349,11 @@ pub(crate) trait Captures: Send + Sync + 'static {
     /// Again: what is here already is not stored again, and acknowledged again.
     fn append(&self, batch: StreamBatch) -> Pending<'_, Appended>;
 
-    /// Stores captures that come from a file; gives the numbers of the first and the last.
+    /// Stores captures that come from a file.
     ///
     /// Atomic: all or none.
-    fn import(&self, captures: Vec<Capture>, now: UnixMillis) -> Pending<'_, Option<(CaptureId, CaptureId)>>;
+    /// Again: what is here already by its name, imported or not, is left out.
+    fn import(&self, captures: Vec<Capture>, now: UnixMillis) -> Pending<'_, Taken>;
 
     /// Shows one capture, whole.
     fn capture(&self, id: CaptureId) -> Pending<'_, Option<Capture>>;
@@ -310,8 +373,8 @@ pub(crate) trait Captures: Send + Sync + 'static {
     /// Adds and takes labels; tells how many captures were meant.
     fn label(&self, query: CaptureQuery, add: Vec<String>, remove: Vec<String>) -> Pending<'_, u64>;
 
-    /// Deletes captures that are not pinned; tells how many.
-    fn delete(&self, query: CaptureQuery) -> Pending<'_, u64>;
+    /// Deletes captures that are not pinned.
+    fn delete(&self, query: CaptureQuery) -> Pending<'_, Deleted>;
 
     /// Counts.
     fn capture_stats(&self) -> Pending<'_, CaptureStats>;

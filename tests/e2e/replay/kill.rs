@@ -33,7 +33,9 @@ fn file(held: usize) -> String {
         });
         format!("{}\n", json!({"capture": capture}))
     };
-    (1..=ALL).map(line).collect()
+    let (head, foot) = (json!({"head": {"version": 1}}), json!({"foot": {"captures": ALL}}));
+    let lines: String = (1..=ALL).map(line).collect();
+    format!("{head}\n{lines}{foot}\n")
 }
 
 /// Kills replayd when the requests from `held` on are out, starts it again and lets the replay go on.

@@ -90,7 +90,7 @@ impl Reader {
     fn capture(&mut self, entry: Entry) -> Result<Capture, String> {
         let began_us = moment::from_text(&entry.started_date_time).ok_or_else(|| {
             format!(
-                "startedDateTime: `{}` is no moment",
+                "startedDateTime: `{}` is not a moment",
                 show(entry.started_date_time.as_bytes())
             )
         })?;
@@ -420,7 +420,7 @@ mod tests {
         let at = |file: &str, want: &str| refused(file, &format!("byte 35, log.entries[0]: {want}"));
         at(
             &entry("", "").replace("2026", "x"),
-            "startedDateTime: `x-11-21T16:14:08.5Z` is no moment",
+            "startedDateTime: `x-11-21T16:14:08.5Z` is not a moment",
         );
         at(
             &entry("", "").replace("POST", "PO ST"),

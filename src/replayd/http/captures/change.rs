@@ -7,7 +7,7 @@ use crate::http::audit::Act;
 use crate::http::input::{Json, Query};
 use crate::http::{Console, answer, error};
 use crate::problem::Problem;
-use crate::store::captures::CaptureQuery;
+use crate::store::captures::{CaptureQuery, Deleted};
 use ::http::HeaderMap;
 use axum::extract::State;
 use axum::response::Response;
@@ -37,11 +37,35 @@ pub(in crate::http) struct Labelled {
     labelled: u64,
 }
 
-/// How many captures are gone.
+/// What became of the captures that were meant.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Deleted {
-    /// How many.
+pub(in crate::http) struct DeletedView {
+    /// How many are gone.
     deleted: u64,
+    /// How many stay, because replays that run or can be resumed need them.
+    pinned: u64,
+    /// Those replays.
+    replays: Vec<PinnedBy>,
+}
+
+/// A replay that needs captures.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct PinnedBy {
+    /// Its number.
+    id: i64,
+    /// Its state.
+    state: String,
+}
+
+impl From<Deleted> for DeletedView {
+    fn from(done: Deleted) -> Self {
+        let replays = done.replays.into_iter();
+        Self {
+            deleted: done.deleted,
+            pinned: done.pinned,
+            replays: replays.map(|(id, state)| PinnedBy { id, state }).collect(),
+        }
+    }
 }
 
 /// Adds and takes labels.
@@ -74,12 +98,12 @@ pub(in crate::http) async fn label(
     answer::json(&HeaderMap::new(), &Labelled { labelled })
 }
 
-/// Deletes captures; those that a running replay needs stay.
+/// Deletes captures; those that a replay needs, which runs or can be resumed, stay.
 ///
 /// Without a filter nothing is deleted, unless `all=true` says so.
 #[utoipa::path(delete, path = "/api/v1/captures", tag = "captures", security(("token" = ["admin"])),
     params(super::FilterParams, ("all" = Option<bool>, Query, description = "`true` = everything, where no filter is given")),
-    responses((status = 200, body = Deleted), (status = 400, body = crate::http::openapi::ProblemBody)))]
+    responses((status = 200, body = DeletedView), (status = 400, body = crate::http::openapi::ProblemBody)))]
 pub(in crate::http) async fn delete(
     admin: Admin,
     State(console): State<Console>,
@@ -100,7 +124,7 @@ pub(in crate::http) async fn delete(
 
 /// Deletes all captures, under the name that the seed gives them.
 #[utoipa::path(delete, path = "/api/v1/requests-history/clear/", tag = "captures", security(("token" = ["admin"])),
-    responses((status = 200, body = Deleted), (status = 400, body = crate::http::openapi::ProblemBody)))]
+    responses((status = 200, body = DeletedView), (status = 400, body = crate::http::openapi::ProblemBody)))]
 pub(in crate::http) async fn clear(
     admin: Admin,
     State(console): State<Console>,
@@ -124,10 +148,10 @@ async fn remove(
         detail: json!({ "filter": filter }),
     };
     let work = console.captures.delete(meant);
-    let deleted = console
-        .audited(act, work, |deleted| format!("deleted {deleted}"))
+    let done = console
+        .audited(act, work, |done| format!("deleted {}", done.deleted))
         .await?;
-    answer::json(&HeaderMap::new(), &Deleted { deleted })
+    answer::json(&HeaderMap::new(), &DeletedView::from(done))
 }
 
 #[cfg(test)]
@@ -184,9 +208,9 @@ mod tests {
             .await
             .refused(400, "invalid-request");
         let some = daemon.ask("DELETE", "/api/v1/captures?path=/a*", None).await;
-        assert_eq!(some.json(), json!({"deleted": 2}));
+        assert_eq!(some.json(), json!({"deleted": 2, "pinned": 0, "replays": []}));
         let rest = daemon.ask("DELETE", "/api/v1/requests-history/clear/", None).await;
-        assert_eq!(rest.json(), json!({"deleted": 3}));
+        assert_eq!(rest.json(), json!({"deleted": 3, "pinned": 0, "replays": []}));
         let audit = daemon.ask("GET", "/api/v1/audit", None).await.json();
         let row = |at: usize| {
             let row = &audit["items"][at];

@@ -9,7 +9,7 @@ use crate::http::input::{Query, whole};
 use crate::http::{Console, answer, error};
 use crate::problem::Problem;
 use crate::store::access::Role;
-use crate::store::captures::{CaptureId, CaptureOrder, CaptureQuery, CaptureRow, Page};
+use crate::store::captures::{CaptureId, CaptureOrder, CaptureQuery, CaptureRow, Page, Taken};
 use ::http::header::{CONTENT_TYPE, TRAILER, X_CONTENT_TYPE_OPTIONS};
 use ::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::body::{Body, Bytes};
@@ -38,8 +38,10 @@ const NOT_CARRIED: &str = "reprise-not-carried";
 /// What came in.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct ImportView {
-    /// How many captures.
+    /// How many captures are new.
     imported: u64,
+    /// How many were here already, and were left out.
+    duplicates: u64,
     /// The number of the first; null if there was none.
     first_id: Option<i64>,
     /// The number of the last; null if there was none.
@@ -87,7 +89,7 @@ pub(in crate::http) async fn export(
 fn format<T: ValueEnum>(query: &mut Query) -> Option<T> {
     query.one("format", |text| {
         let names: Vec<_> = T::value_variants().iter().map(|format| name(format)).collect();
-        T::from_str(text, false).map_err(|_| format!("`{text}` is no format; allowed are {}", names.join(", ")))
+        T::from_str(text, false).map_err(|_| format!("`{text}` is not a format; allowed are {}", names.join(", ")))
     })
 }
 
@@ -168,7 +170,7 @@ fn pieces(rows: &[CaptureRow]) -> Vec<Vec<CaptureId>> {
 
 /// Takes captures from a file: all of them, or none if anything in it is wrong.
 ///
-/// Headers that never show, such as `authorization` and `cookie`, become tokens.
+/// What is here already is left out: a file that was exported here or imported already. Headers that never show, such as `authorization` and `cookie`, become tokens.
 #[utoipa::path(post, path = "/api/v1/captures/import", tag = "captures", security(("token" = ["operator"])),
     params(("format" = String, Query, description = "`har`, `gor`, `ndjson` or `django`"),
         ("redact" = Option<bool>, Query, description = "`false` = secrets are kept as they are in the file; an admin may")),
@@ -200,12 +202,13 @@ pub(in crate::http) async fn import(
         detail: json!({ "format": name(&format), "captures": captures.len(), "redact": redact }),
     };
     let work = console.captures.import(captures, console.clock.now());
-    let told = |_: &_| format!("imported {}", counts.captures);
-    let ids = console.audited(act, work, told).await?;
+    let told = |taken: &Taken| format!("imported {}", taken.stored);
+    let taken = console.audited(act, work, told).await?;
     let view = ImportView {
-        imported: counts.captures,
-        first_id: ids.map(|(first, _)| first.0),
-        last_id: ids.map(|(_, last)| last.0),
+        imported: taken.stored,
+        duplicates: taken.duplicates,
+        first_id: taken.ids.map(|(first, _)| first.0),
+        last_id: taken.ids.map(|(_, last)| last.0),
         not_carried: counts
             .not_carried
             .into_iter()
@@ -218,6 +221,10 @@ pub(in crate::http) async fn import(
 /// Reads a file; secrets are hidden with `key`, if there is one.
 fn read(format: ImportFormat, file: &[u8], key: Option<&[u8; 32]>) -> Result<Imported, ImportError> {
     let mut imported = crate::format::import(format, file)?;
+    if imported.captures.is_empty() {
+        return Err(ImportError::new(None, "", "there is no capture in it"));
+    }
+    imported.name(file);
     if let Some(key) = key {
         imported.redact(key);
     }
@@ -237,7 +244,7 @@ fn refused(problem: &str) -> Problem {
 mod tests {
     use crate::http::tests::{Answer, Daemon};
     use ::http::Request;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[tokio::test]
     async fn an_export_says_behind_its_body_what_is_in_it() {
@@ -282,8 +289,10 @@ mod tests {
         assert_eq!(done.status, 201, "{}", done.text());
         assert_eq!(
             done.json(),
-            json!({"imported": 5, "first_id": 6, "last_id": 10, "not_carried": {}})
+            json!({"imported": 5, "duplicates": 0, "first_id": 6, "last_id": 10, "not_carried": {}})
         );
+        let again = json!({"imported": 0, "duplicates": 5, "first_id": null, "last_id": null, "not_carried": {}});
+        assert_eq!(import(file.clone()).await.json(), again);
         let cut = import(file[..file.len() - 20].to_vec())
             .await
             .refused(422, "import-refused");
@@ -291,14 +300,20 @@ mod tests {
         assert_eq!(daemon.ask("GET", "/api/v1/captures", None).await.ids().len(), 10);
     }
 
-    /// A line of a file that nobody redacted.
+    /// A file of one capture.
+    fn framed(line: &Value) -> Vec<u8> {
+        let (head, foot) = (json!({"head": {"version": 1}}), json!({"foot": {"captures": 1}}));
+        format!("{head}\n{line}\n{foot}\n").into_bytes()
+    }
+
+    /// A file that nobody redacted.
     fn unredacted() -> Vec<u8> {
         let headers = json!([[":method", "POST"], [":path", "/a"], ["authorization", "Bearer hush"]]);
         let line = json!({"capture": {
             "state": "completed", "began_unix_ms": 1500, "began_us": 1, "ended_us": 2,
             "request": {"headers": headers, "ended": true},
         }});
-        line.to_string().into_bytes()
+        framed(&line)
     }
 
     async fn import_as(daemon: &Daemon, token: &str, parameters: &str) -> Answer {
@@ -309,18 +324,28 @@ mod tests {
 
     #[tokio::test]
     async fn secrets_of_a_file_are_hidden_on_their_way_in() {
-        let daemon = Daemon::start().await;
-        let token = daemon.token(crate::store::access::Role::Operator).await;
         for parameters in ["", "&redact=true"] {
+            let daemon = Daemon::start().await;
+            let token = daemon.token(crate::store::access::Role::Operator).await;
             let done = import_as(&daemon, &token, parameters).await;
             assert_eq!(done.status, 201, "{}", done.text());
-        }
-        for id in [1, 2] {
-            let shown = daemon.ask("GET", &format!("/api/v1/captures/{id}"), None).await;
+            let shown = daemon.ask("GET", "/api/v1/captures/1", None).await;
             assert!(!shown.text().contains("hush"), "{}", shown.text());
             let value = shown.json()["request"]["headers"][2]["value"].clone();
             assert!(value.as_str().unwrap().starts_with("rdt_"), "{value}");
             assert_eq!(shown.json()["redacted"], true);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_without_captures_is_refused() {
+        let daemon = Daemon::start().await;
+        let whole = "{\"head\":{\"version\":1}}\n{\"foot\":{\"captures\":0}}\n";
+        for (format, file) in [("gor", ""), ("ndjson", ""), ("ndjson", whole)] {
+            let request = Request::post(format!("/api/v1/captures/import?format={format}"));
+            let request = request.header("authorization", format!("Bearer {}", daemon.admin()));
+            let told = daemon.send(request, file).await.refused(422, "import-refused");
+            assert_eq!(told, "there is no capture in it", "{format}");
         }
     }
 

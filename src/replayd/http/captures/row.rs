@@ -69,6 +69,8 @@ pub(super) struct CaptureItem {
     truncated: bool,
     /// Whether anything was redacted.
     redacted: bool,
+    /// How many redacted values are kept for replays; they are never shown.
+    sealed: u64,
     /// When replayd had it: RFC 3339, UTC.
     received: String,
     /// Its stream and its number there, as `<32 hex digits>/<number>`; null if it was imported.
@@ -84,8 +86,6 @@ pub(super) struct CaptureDetail {
     request: HalfView,
     /// The response; null if there was none.
     response: Option<HalfView>,
-    /// How many redacted values are kept for replays; they are never shown.
-    sealed: usize,
 }
 
 /// A request or a response.
@@ -161,6 +161,7 @@ impl CaptureItem {
             response_bytes: row.response_bytes,
             truncated: row.truncated,
             redacted: row.redacted,
+            sealed: row.sealed,
             received: row.received_at.to_rfc3339(),
             stream: epoch.map(|epoch| format!("{epoch}/{}", row.seq)),
         }
@@ -183,7 +184,6 @@ impl CaptureDetail {
             item: CaptureItem::of(&capture.row),
             request: HalfView::of(&capture.request),
             response: capture.response.as_ref().map(HalfView::of),
-            sealed: capture.sealed.len(),
         }
     }
 }
@@ -243,9 +243,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Turns microseconds into milliseconds, to three digits.
+/// Turns microseconds into milliseconds: three digits, and no more where the number has no exact half.
 fn millis(us: u64) -> f64 {
-    std::time::Duration::from_micros(us).as_secs_f64() * 1000.0
+    (std::time::Duration::from_micros(us).as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
 #[cfg(test)]
@@ -265,6 +265,12 @@ mod tests {
     }
 
     #[test]
+    fn milliseconds_have_three_digits() {
+        let shown = [3495, 1, 0, 86_400_000_001].map(|us| serde_json::json!(millis(us)).to_string());
+        assert_eq!(shown, ["3.495", "0.001", "0.0", "86400000.001"]);
+    }
+
+    #[test]
     fn a_header_that_is_not_utf8_is_shown_with_its_bytes() {
         let mut pairs = vec![];
         let written: [(&[u8], &[u8]); 2] = [(b"x", b"\xff\x00"), (b"y", b"z")];
@@ -280,6 +286,7 @@ mod tests {
         let mut one = capture("/a");
         let (token, value) = (b"rdt_x".to_vec(), b"planted-secret".to_vec());
         one.sealed.push(reprise_core::wire::Sealed { token, value });
+        one.row.sealed = 1;
         let shown = serde_json::to_string(&CaptureDetail::of(&one)).unwrap();
         assert!(shown.contains("\"sealed\":1") && !shown.contains("planted"), "{shown}");
     }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// A stream that was silent so long, and did not say goodbye, may have lost its end.
+/// A stream that was heard of within so long is alive.
 const SILENT_MS: i64 = 60_000;
 
 /// How much there is, and what every stream says of itself.
@@ -92,16 +92,20 @@ enum Tail {
     Ended,
     /// It was heard of within a minute.
     Live,
-    /// Neither.
+    /// It was not, and had nothing pending then: it idles, or its worker is gone.
+    Silent,
+    /// It was not, and what was pending then may be lost.
     Unknown,
 }
 
 impl Tail {
     const fn of(stream: &StreamStats, now: UnixMillis) -> Self {
-        match (stream.ended, now.0.saturating_sub(stream.last_at.0) >= SILENT_MS) {
-            (true, _) => Self::Ended,
-            (false, false) => Self::Live,
-            (false, true) => Self::Unknown,
+        let is_silent = now.0.saturating_sub(stream.last_at.0) >= SILENT_MS;
+        match (stream.ended, is_silent, stream.ledger.pending) {
+            (true, ..) => Self::Ended,
+            (false, false, _) => Self::Live,
+            (false, true, 0) => Self::Silent,
+            (false, true, _) => Self::Unknown,
         }
     }
 }
@@ -150,7 +154,7 @@ impl LedgerView {
         add(&mut self.stored, ledger.stored);
         match tail {
             Tail::Unknown => add(&mut self.tail_unknown, ledger.pending),
-            Tail::Ended | Tail::Live => add(&mut self.pending, ledger.pending),
+            Tail::Ended | Tail::Live | Tail::Silent => add(&mut self.pending, ledger.pending),
         }
         add(&mut self.filtered, ledger.filtered);
         add(&mut self.sampled_out, ledger.sampled_out);
@@ -230,6 +234,19 @@ mod tests {
         };
         assert_eq!(sums(&stats, 1000 + SILENT_MS - 1), (4, 0));
         assert_eq!(sums(&stats, 1000 + SILENT_MS), (2, 2));
+    }
+
+    #[test]
+    fn a_stream_that_idles_is_silent_and_one_that_had_more_to_say_is_unknown() {
+        let mut idle = stream(false);
+        idle.ledger.pending = 0;
+        let (before, after) = (UnixMillis(1000 + SILENT_MS - 1), UnixMillis(1000 + SILENT_MS));
+        assert_eq!(
+            (Tail::of(&idle, before), Tail::of(&idle, after)),
+            (Tail::Live, Tail::Silent)
+        );
+        assert_eq!(Tail::of(&stream(false), after), Tail::Unknown);
+        assert_eq!(Tail::of(&stream(true), after), Tail::Ended);
     }
 
     #[tokio::test]

@@ -3,8 +3,8 @@
 use super::samples::{batch_of, begun, capture, ending, new, numbered, ranges};
 use crate::clock::UnixMillis;
 use crate::store::captures::{
-    CaptureColumn, CaptureId, CaptureOrder, CaptureQuery, CaptureRow, Captures, Cursor, Epoch, REQUEST_MISSING,
-    StreamBatch,
+    Capture, CaptureColumn, CaptureId, CaptureOrder, CaptureQuery, CaptureRow, Captures, Cursor, Deleted, Epoch,
+    Origin, REQUEST_MISSING, StreamBatch, Taken,
 };
 use crate::store::{MemoryStore, SqliteStore};
 use reprise_core::wire::{Half, Ledger, State};
@@ -53,6 +53,7 @@ async fn a_capture_reads_back_as_it_was(store: impl Pins) {
     );
     let mut want = capture("/a?x=%20");
     (want.row.id, want.row.epoch, want.row.seq) = (CaptureId(1), Some(Epoch([7; 16])), 1);
+    want.row.sealed = 1;
     assert_eq!(rows(&store, CaptureQuery::default()).await, [want.row.clone()]);
     assert_eq!(store.capture(CaptureId(1)).await.unwrap(), Some(want));
     assert_eq!(store.capture(CaptureId(2)).await.unwrap(), None);
@@ -120,7 +121,7 @@ async fn streams_of_one_name_are_told_apart(store: impl Pins) {
 
 async fn a_number_stays_known_after_its_capture_is_gone(store: impl Pins) {
     store.append(numbered(1, [1, 2])).await.unwrap();
-    assert_eq!(store.delete(CaptureQuery::default()).await.unwrap(), 2);
+    assert_eq!(store.delete(CaptureQuery::default()).await.unwrap().deleted, 2);
     store.append(numbered(1, [1, 2, 3])).await.unwrap();
     assert_eq!(all(&store).await, ["/3"]);
     assert_eq!(rows(&store, CaptureQuery::default()).await[0].id, CaptureId(3));
@@ -226,14 +227,48 @@ async fn a_stream_remembers_its_latest_ledger_and_its_goodbye(store: impl Pins) 
 
 async fn an_import_gets_numbers_of_its_own(store: impl Pins) {
     store.append(numbered(1, [1])).await.unwrap();
-    let ids = store
+    let taken = store
         .import(vec![capture("/x"), capture("/y")], UnixMillis(9))
         .await
         .unwrap();
-    assert_eq!(ids, Some((CaptureId(2), CaptureId(3))));
+    assert_eq!((taken.ids, taken.stored), (Some((CaptureId(2), CaptureId(3))), 2));
     let imported = store.capture(CaptureId(3)).await.unwrap().unwrap();
     assert_eq!((imported.row.epoch, imported.row.received_at), (None, UnixMillis(9)));
-    assert_eq!(store.import(vec![], UnixMillis(9)).await.unwrap(), None);
+    assert_eq!(store.import(vec![], UnixMillis(9)).await.unwrap(), Taken::default());
+}
+
+/// A capture as a file has it that was exported elsewhere.
+fn named(epoch: u8, seq: u64) -> Capture {
+    let mut capture = capture(&format!("/{seq}"));
+    let epoch = Epoch([epoch; 16]);
+    capture.row.origin = Some(Origin { epoch, seq });
+    capture
+}
+
+async fn an_import_brings_each_capture_once(store: impl Pins) {
+    store.append(numbered(1, [1, 2])).await.unwrap();
+    let file = vec![named(1, 1), named(1, 3), named(2, 1), named(1, 3)];
+    let first = store.import(file.clone(), UnixMillis(9)).await.unwrap();
+    let ids = Some((CaptureId(3), CaptureId(4)));
+    assert_eq!((first.ids, first.stored, first.duplicates), (ids, 2, 2));
+    let again = store.import(file, UnixMillis(9)).await.unwrap();
+    assert_eq!((again.ids, again.stored, again.duplicates), (None, 0, 4));
+    assert_eq!(all(&store).await, ["/1", "/2", "/3", "/1"]);
+    let kept = store.capture(CaptureId(4)).await.unwrap().unwrap().row;
+    assert_eq!((kept.epoch, kept.origin), (None, named(2, 1).row.origin));
+}
+
+async fn what_was_deleted_may_be_imported_again(store: impl Pins) {
+    store.append(numbered(1, [1])).await.unwrap();
+    for seq in [1, 2] {
+        store.import(vec![named(1, seq)], UnixMillis(9)).await.unwrap();
+    }
+    assert_eq!(store.delete(CaptureQuery::default()).await.unwrap().deleted, 2);
+    let again = store
+        .import(vec![named(1, 1), named(1, 2)], UnixMillis(9))
+        .await
+        .unwrap();
+    assert_eq!((again.stored, again.duplicates), (2, 0));
 }
 
 async fn many_are_shown_in_the_order_asked_for(store: impl Pins) {
@@ -411,7 +446,12 @@ async fn what_is_deleted_is_gone_but_for_pins(store: impl Pins) {
         id_max: Some(3),
         ..CaptureQuery::default()
     };
-    assert_eq!(store.delete(query).await.unwrap(), 2);
+    let deleted = Deleted {
+        deleted: 2,
+        pinned: 1,
+        replays: vec![],
+    };
+    assert_eq!(store.delete(query).await.unwrap(), deleted);
     assert_eq!(all(&store).await, ["/2", "/4"]);
     assert_eq!(store.capture(CaptureId(1)).await.unwrap(), None);
     let stats = store.capture_stats().await.unwrap();
@@ -432,6 +472,8 @@ promises!(
     what_begun_in_a_silent_stream_is_unknown_until_its_end_comes,
     a_stream_remembers_its_latest_ledger_and_its_goodbye,
     an_import_gets_numbers_of_its_own,
+    an_import_brings_each_capture_once,
+    what_was_deleted_may_be_imported_again,
     many_are_shown_in_the_order_asked_for,
     a_query_means_what_fits_its_texts,
     a_query_means_paths_by_their_prefixes,

@@ -213,9 +213,11 @@ async fn captures_of_a_replay_stay_until_it_cannot_be_resumed(store: impl Replay
     let id = store.create(replay("a")).await.unwrap().unwrap();
     store.add_steps(id, steps(0..1)).await.unwrap();
     store.change(id, to("interrupted", false)).await.unwrap();
-    assert_eq!(store.delete(CaptureQuery::default()).await.unwrap(), 1);
+    let some = store.delete(CaptureQuery::default()).await.unwrap();
+    assert_eq!((some.deleted, some.pinned), (1, 1));
+    assert_eq!(some.replays, [(id, "interrupted".to_owned())]);
     store.change(id, to("finished", false)).await.unwrap();
-    assert_eq!(store.delete(CaptureQuery::default()).await.unwrap(), 1);
+    assert_eq!(store.delete(CaptureQuery::default()).await.unwrap().deleted, 1);
 }
 
 promises!(

@@ -2,8 +2,8 @@
 
 use super::super::captures::{
     Appended, Capture, CaptureColumn, CaptureId, CaptureOrder, CaptureQuery, CaptureRow, CaptureStats, Captures,
-    Cursor, Epoch, NewCapture, Page, REQUEST_MISSING, RangeSet, Retention, StreamBatch, StreamStats, add_labels,
-    is_refusal, later,
+    Cursor, Deleted, Epoch, NewCapture, Page, REQUEST_MISSING, RangeSet, Retention, StreamBatch, StreamStats, Taken,
+    add_labels, is_refusal, later,
 };
 use super::super::{Pending, StoreError};
 use super::{MemoryStore, lock};
@@ -101,6 +101,7 @@ impl Shelf {
         };
         if let Some(beginning) = self.captures.values_mut().find(|each| is_open(&each.row)) {
             beginning.end(capture);
+            beginning.row.sealed = beginning.sealed.len() as u64;
             return;
         }
         let Some(known) = self.streams.get_mut(stream) else {
@@ -119,6 +120,7 @@ impl Shelf {
         self.last_id += 1;
         capture.row.id = CaptureId(self.last_id);
         capture.row.epoch = epoch;
+        capture.row.sealed = capture.sealed.len() as u64;
         self.captures.insert(self.last_id, capture);
         self.last_id
     }
@@ -235,14 +237,21 @@ impl Captures for MemoryStore {
         self.with(|shelf, _| shelf.append(batch))
     }
 
-    fn import(&self, captures: Vec<Capture>, now: UnixMillis) -> Pending<'_, Option<(CaptureId, CaptureId)>> {
+    fn import(&self, captures: Vec<Capture>, now: UnixMillis) -> Pending<'_, Taken> {
         self.with(|shelf, _| {
-            let mut ids = Vec::new();
+            let mut taken = Taken::default();
             for mut capture in captures {
-                capture.row.received_at = now;
-                ids.push(CaptureId(shelf.insert(None, capture)));
+                let name = capture.row.name();
+                if name.is_some() && shelf.captures.values().any(|each| each.row.name() == name) {
+                    taken.duplicates += 1;
+                    continue;
+                }
+                (capture.row.origin, capture.row.received_at) = (name, now);
+                let id = CaptureId(shelf.insert(None, capture));
+                taken.ids = Some((taken.ids.map_or(id, |(first, _)| first), id));
+                taken.stored += 1;
             }
-            ids.first().copied().zip(ids.last().copied())
+            taken
         })
     }
 
@@ -301,10 +310,26 @@ impl Captures for MemoryStore {
         })
     }
 
-    fn delete(&self, query: CaptureQuery) -> Pending<'_, u64> {
-        self.with(|shelf, pins| {
+    fn delete(&self, query: CaptureQuery) -> Pending<'_, Deleted> {
+        let deleted = self.with(|shelf, pins| {
             let ids: Vec<_> = shelf.meant(&query).map(|row| row.id.0).collect();
-            shelf.remove(&ids, pins)
+            let deleted = shelf.remove(&ids, pins);
+            let stay = |pin: &&(i64, i64)| ids.contains(&pin.1);
+            let (captures, replays): (BTreeSet<_>, BTreeSet<_>) = pins
+                .iter()
+                .filter(stay)
+                .map(|(replay, capture)| (*capture, *replay))
+                .unzip();
+            (deleted, captures.len(), replays)
+        });
+        Box::pin(async move {
+            let (deleted, pinned, replays) = deleted.await?;
+            let state = |id: i64| Some((id, self.state(id)?));
+            Ok(Deleted {
+                deleted,
+                pinned: u64::try_from(pinned).unwrap_or(u64::MAX),
+                replays: replays.into_iter().filter_map(state).collect(),
+            })
         })
     }
 

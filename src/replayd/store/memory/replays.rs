@@ -58,6 +58,11 @@ impl Shelf {
 }
 
 impl MemoryStore {
+    /// Tells a replay's state.
+    pub(super) fn state(&self, id: i64) -> Option<String> {
+        lock(&self.replays).replays.get(&id).map(|row| row.replay.state.clone())
+    }
+
     fn shelf<T: Send + 'static>(&self, work: impl FnOnce(&mut Shelf) -> T) -> Pending<'_, T> {
         Box::pin(ready(Ok(work(&mut lock(&self.replays)))))
     }

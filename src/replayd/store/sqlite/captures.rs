@@ -1,6 +1,7 @@
-//! Captures in SQLite. How a batch gets in is in `append`, which rows are meant in `select`, and what goes in `retain`.
+//! Captures in SQLite. How a batch gets in is in `append`, and a file in `import`; which rows are meant in `select`, and what goes in `retain`.
 
 mod append;
+mod import;
 mod inserts;
 mod retain;
 mod rows;
@@ -12,8 +13,8 @@ pub(super) use verify::problems;
 
 use super::super::Pending;
 use super::super::captures::{
-    Appended, Capture, CaptureId, CaptureOrder, CaptureQuery, CaptureRow, CaptureStats, Captures, Cursor, Page,
-    Retention, StreamBatch,
+    Appended, Capture, CaptureId, CaptureOrder, CaptureQuery, CaptureRow, CaptureStats, Captures, Cursor, Deleted,
+    Page, Retention, StreamBatch, Taken,
 };
 use super::{SqliteStore, StoreError};
 use crate::clock::UnixMillis;
@@ -44,8 +45,14 @@ impl Captures for SqliteStore {
         })
     }
 
-    fn import(&self, captures: Vec<Capture>, now: UnixMillis) -> Pending<'_, Option<(CaptureId, CaptureId)>> {
-        Box::pin(self.add(move |connection| append::import(connection, captures, now)))
+    fn import(&self, captures: Vec<Capture>, now: UnixMillis) -> Pending<'_, Taken> {
+        Box::pin(async move {
+            let names = captures.iter().filter_map(|capture| capture.row.name()).collect();
+            // Looked for beside the one thread that writes: what a stream brought has no index by its name.
+            let here = self.read(move |connection| import::here(connection, &names)).await?;
+            self.add(move |connection| import::import(connection, captures, here, now))
+                .await
+        })
     }
 
     fn capture(&self, id: CaptureId) -> Pending<'_, Option<Capture>> {
@@ -83,8 +90,12 @@ impl Captures for SqliteStore {
         })
     }
 
-    fn delete(&self, query: CaptureQuery) -> Pending<'_, u64> {
-        Box::pin(self.in_steps(query, retain::delete))
+    fn delete(&self, query: CaptureQuery) -> Pending<'_, Deleted> {
+        Box::pin(async move {
+            let deleted = self.in_steps(query.clone(), retain::delete).await?;
+            let stays = self.read(move |connection| select::pinned(connection, &query)).await?;
+            Ok(Deleted { deleted, ..stays })
+        })
     }
 
     fn capture_stats(&self) -> Pending<'_, CaptureStats> {
@@ -180,7 +191,7 @@ mod tests {
             ids: ids.collect(),
             ..CaptureQuery::default()
         };
-        store.delete(query).await.unwrap()
+        store.delete(query).await.unwrap().deleted
     }
 
     /// What is acknowledged stays readable on a disk that is full, what is refused leaves nothing behind, deleting makes

@@ -26,13 +26,23 @@ pub(super) fn line(at: u32, method: &str, target: &str, status: u16) -> Value {
     }})
 }
 
+/// A file of these lines, as an export writes it.
+fn framed(lines: &[Value]) -> String {
+    let (head, foot) = (
+        json!({"head": {"version": 1}}),
+        json!({"foot": {"captures": lines.len()}}),
+    );
+    let all = std::iter::once(&head).chain(lines).chain([&foot]);
+    all.map(|line| format!("{line}\n")).collect()
+}
+
 impl Serving {
     /// Takes captures in: method, target and status of each.
     #[track_caller]
     pub(super) fn import(&self, captures: &[(&str, &str, u16)]) {
         let numbered = (0..).zip(captures);
-        let lines = numbered.map(|(at, (method, target, status))| line(at, method, target, *status).to_string());
-        let file = lines.collect::<Vec<_>>().join("\n");
+        let lines = numbered.map(|(at, (method, target, status))| line(at, method, target, *status));
+        let file = framed(&lines.collect::<Vec<_>>());
         ask(self.dir.path(), "captures import --format ndjson -", &file, 0);
     }
 
@@ -106,7 +116,11 @@ fn a_list_goes_in_its_order_and_no_further_than_asked() {
     let list = serving.ask("captures list --columns id,status --limit 1 --json").json();
     assert_eq!(list["items"], json!([{"id": 1, "status": 201}]));
     let refused = ask(serving.dir.path(), "captures list --order-by size", "", 2);
-    assert!(refused.err.contains("order_by: `size` is no order"), "{}", refused.err);
+    assert!(
+        refused.err.contains("order_by: `size` is not an order"),
+        "{}",
+        refused.err
+    );
 }
 
 #[test]
@@ -162,7 +176,7 @@ fn labels_come_and_go() {
         serving
             .ask("captures label --path /c/* --add bug --add old")
             .out
-            .contains("labelled    2")
+            .contains("labelled     2")
     );
     assert_eq!(
         serving.ask("captures label --id 4 --remove bug --json").json(),
@@ -171,6 +185,16 @@ fn labels_come_and_go() {
     listed(&serving, "--label bug", &[3]);
     listed(&serving, "--label old", &[3, 4]);
     ask(serving.dir.path(), "captures label --id 1", "", 2);
+    for (flags, told) in [("", "--all"), ("--all --id 1", "a filter as well")] {
+        let refused = ask(serving.dir.path(), &format!("captures label --add x {flags}"), "", 2);
+        assert!(refused.err.contains(told), "{}", refused.err);
+    }
+    assert!(
+        serving
+            .ask("captures label --add x --all")
+            .out
+            .contains("labelled     5")
+    );
 }
 
 #[test]
@@ -221,9 +245,56 @@ fn a_file_that_is_cut_off_is_refused_with_its_place_and_nothing_of_it_is_taken()
         let taken = serving
             .ask(&format!("captures import --format {format} out --json"))
             .json();
-        assert_eq!(taken["imported"], 5, "{format}");
+        let new = if format == "ndjson" { 0 } else { 5 };
+        assert_eq!(
+            (&taken["imported"], &taken["duplicates"]),
+            (&json!(new), &json!(5 - new)),
+            "{format}"
+        );
         serving.ask("captures delete --id-gte 6");
     }
+}
+
+#[test]
+fn what_is_imported_twice_is_there_once() {
+    let serving = five();
+    for format in ["har", "gor", "ndjson"] {
+        serving.ask(&format!("captures export --format {format} --output out"));
+        serving.ask("captures delete --all");
+        let import = format!("captures import --format {format} out");
+        let first = serving.ask(&import);
+        assert!(first.out.contains("imported     5"), "{format}: {}", first.out);
+        let means = "imports count as captures of their own: a restore sends them too";
+        assert_eq!(first.err.contains(means), format != "ndjson", "{format}: {}", first.err);
+        let again = serving.ask(&import);
+        assert!(again.out.contains("imported     0"), "{format}: {}", again.out);
+        assert!(
+            again.err.contains("imported 0; 5 are here already"),
+            "{format}: {}",
+            again.err
+        );
+    }
+}
+
+#[test]
+fn what_a_format_does_not_carry_is_said_in_words() {
+    let serving = five();
+    let said = serving.ask("captures export --format curl --id 1").err;
+    let want = "1 capture written\n\
+                not carried: route, cluster, caller, addresses and boot id (of 1); responses (of 1)\n";
+    assert_eq!(said, want);
+}
+
+#[test]
+fn a_list_says_that_there_is_more_and_goes_on_from_there() {
+    let serving = five();
+    let first = serving.ask("captures list --order-by -id --limit 2");
+    let hint = first
+        .err
+        .strip_prefix("2 shown, there are more: --limit N, or --cursor ")
+        .unwrap();
+    listed(&serving, &format!("--limit 2 --cursor {hint}"), &[3, 2]);
+    assert_eq!(serving.ask("captures list --limit 5").err, "");
 }
 
 #[test]
@@ -232,7 +303,7 @@ fn captures_are_counted_for_people_and_programs() {
     let stats = serving.ask("captures stats --json").json();
     assert_eq!((&stats["count"], &stats["ledger"]["seen"]), (&json!(5), &json!(0)));
     let page = serving.ask("captures stats").out;
-    for words in ["count       5", "last_id     5", "sampled_out 0"] {
+    for words in ["count        5", "last_id      5", "sampled_out  0", "dropped      -"] {
         assert!(page.contains(words), "no `{words}` in\n{page}");
     }
 }
@@ -242,10 +313,15 @@ fn what_is_deleted_has_to_be_named() {
     let serving = five();
     let told = ask(serving.dir.path(), "captures delete", "", 2).err;
     assert!(told.contains("--all"), "{told}");
-    assert!(serving.ask("captures delete --path /c/*").out.contains("deleted     2"));
+    assert!(
+        serving
+            .ask("captures delete --path /c/*")
+            .out
+            .contains("deleted      2")
+    );
     assert_eq!(
         serving.ask("captures delete --all --json").json(),
-        json!({"deleted": 3})
+        json!({"deleted": 3, "pinned": 0, "replays": []})
     );
     listed(&serving, "", &[]);
 }
@@ -270,7 +346,7 @@ fn captured_text_cannot_steer_a_terminal() {
     ask(
         serving.dir.path(),
         "captures import --format ndjson -",
-        &hostile.to_string(),
+        &framed(&[hostile]),
         0,
     );
     for command in ["captures list --columns id,principal", "captures show 1"] {

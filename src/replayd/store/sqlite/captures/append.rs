@@ -6,7 +6,6 @@ use super::super::super::captures::{
 use super::inserts::{Place, Ready, Spent};
 use super::rows::{Rows, whole, whole_i64};
 use super::{StoreError, streams};
-use crate::clock::UnixMillis;
 use reprise_core::wire::State;
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -168,20 +167,4 @@ impl Writer<'_> {
             .query_row((self.stream, whole_i64(number)), |row| row.get(0))
             .optional()?)
     }
-}
-
-/// Writes captures that come from a file; gives the first and last number.
-pub(super) fn import(
-    connection: &Connection,
-    captures: Vec<Capture>,
-    now: UnixMillis,
-) -> Result<Option<(CaptureId, CaptureId)>, StoreError> {
-    let (mut rows, mut ids) = (Rows::new(connection)?, None);
-    for mut capture in captures {
-        capture.row.received_at = now;
-        let id = CaptureId(rows.insert(Place::default(), Ready::new(capture))?);
-        ids = Some((ids.map_or(id, |(first, _)| first), id));
-    }
-    rows.finish()?;
-    Ok(ids)
 }

@@ -1,6 +1,6 @@
 //! New captures: many go in with one statement, so that they share what a statement costs.
 
-use super::super::super::captures::{Capture, CaptureRow};
+use super::super::super::captures::{Capture, CaptureRow, Origin};
 use super::rows::{labels, parted, whole_i64};
 use crate::store::StoreError;
 use rusqlite::{CachedStatement, Connection, Statement, ToSql, params};
@@ -139,7 +139,7 @@ impl<'a> Statements<'a> {
 }
 
 /// Columns of a row.
-const COLUMNS: usize = 30;
+const COLUMNS: usize = 32;
 
 /// Writes a statement for `count` rows. Parameters go by their places: SQLite would compare the name of each with those
 /// of all. What fails is undone with all of its job, so that SQLite need not be able to undo one statement.
@@ -185,6 +185,8 @@ fn bind_row(statement: &mut Statement<'_>, at: &mut usize, capture: &Waiting) ->
             row.redacted,
             row.received_at.0,
             ready.bytes(),
+            row.origin.map(Origin::to_bytes),
+            whole_i64(row.sealed),
         ],
     )
 }

@@ -1,6 +1,6 @@
 //! A capture's rows: written, read back, and summed up.
 
-use super::super::super::captures::{Capture, CaptureId, CaptureRow, Epoch, add_labels};
+use super::super::super::captures::{Capture, CaptureId, CaptureRow, Epoch, Origin, add_labels};
 use super::inserts::{Inserts, Place, Ready, Spent};
 use super::{Payload, StoreError};
 use crate::clock::UnixMillis;
@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 pub(super) const COLUMNS: &str = "id, (SELECT epoch FROM streams WHERE streams.id = captures.stream), seq, state, \
     reason, method, scheme, authority, target, status, began_at, began_us, ended_us, route, cluster, principal, client, \
     peer, protocol, request_id, labels, boot_id, not_replayable, request_bytes, response_bytes, truncated, redacted, \
-    received_at";
+    received_at, origin, sealed";
 
 /// Sums over all captures.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +94,7 @@ impl<'a> Rows<'a> {
              route = :route, cluster = :cluster, principal = :principal, client = :client, peer = :peer, \
              protocol = :protocol, request_id = :request_id, labels = :labels, boot_id = :boot_id, \
              not_replayable = :not_replayable, request_bytes = :request_bytes, response_bytes = :response_bytes, \
-             truncated = :truncated, redacted = :redacted, bytes = :bytes WHERE id = :id",
+             truncated = :truncated, redacted = :redacted, bytes = :bytes, sealed = :sealed WHERE id = :id",
         )?;
         update.execute(named_params! {
             ":id": id, ":state": i32::from(row.state), ":reason": row.reason, ":status": row.status.unwrap_or(0),
@@ -103,7 +103,7 @@ impl<'a> Rows<'a> {
             ":request_id": row.request_id, ":labels": labels(&row.labels), ":boot_id": row.boot_id,
             ":not_replayable": row.not_replayable, ":request_bytes": whole_i64(row.request_bytes),
             ":response_bytes": whole_i64(row.response_bytes), ":truncated": row.truncated, ":redacted": row.redacted,
-            ":bytes": bytes,
+            ":bytes": bytes, ":sealed": whole_i64(row.sealed),
         })?;
         self.connection
             .prepare_cached("UPDATE payloads SET payload = ?2 WHERE id = ?1")?
@@ -169,7 +169,8 @@ pub(super) fn whole(connection: &Connection, id: CaptureId) -> Result<Option<Cap
 }
 
 /// Parts a capture into its row and what lists do not show, encoded.
-pub(super) fn parted(capture: Capture) -> (CaptureRow, Vec<u8>) {
+pub(super) fn parted(mut capture: Capture) -> (CaptureRow, Vec<u8>) {
+    capture.row.sealed = u64::try_from(capture.sealed.len()).unwrap_or(u64::MAX);
     let payload = Payload {
         request: Some(capture.request),
         response: capture.response,
@@ -181,6 +182,7 @@ pub(super) fn parted(capture: Capture) -> (CaptureRow, Vec<u8>) {
 /// Reads a row of [`COLUMNS`].
 pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<CaptureRow> {
     let epoch: Option<[u8; 16]> = row.get(1)?;
+    let origin: Option<[u8; 24]> = row.get(28)?;
     let status: u16 = row.get(9)?;
     let state: i32 = row.get(3)?;
     let labels: String = row.get(20)?;
@@ -188,6 +190,7 @@ pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<CaptureRow> {
         id: CaptureId(row.get(0)?),
         epoch: epoch.map(Epoch),
         seq: whole_u64(row.get(2)?),
+        origin: origin.map(Origin::from_bytes),
         state: State::try_from(state).map_err(|error| unreadable(3, Type::Integer, error))?,
         reason: row.get(4)?,
         method: row.get(5)?,
@@ -212,6 +215,7 @@ pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<CaptureRow> {
         response_bytes: whole_u64(row.get(24)?),
         truncated: row.get(25)?,
         redacted: row.get(26)?,
+        sealed: whole_u64(row.get(29)?),
         received_at: UnixMillis(row.get(27)?),
     })
 }

@@ -1,8 +1,8 @@
 //! Which captures are meant, and in which order they go.
 
-use super::super::super::captures::{CaptureColumn, CaptureOrder, CaptureQuery, CaptureRow, Cursor, Page};
+use super::super::super::captures::{CaptureColumn, CaptureOrder, CaptureQuery, CaptureRow, Cursor, Deleted, Page};
 use super::StoreError;
-use super::rows::{COLUMNS, from_row, whole_i64};
+use super::rows::{COLUMNS, from_row, whole_i64, whole_u64};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use std::ops::Range;
@@ -189,7 +189,7 @@ pub(super) fn page(
         u64::from(limit) + 1
     );
     let mut read = connection.prepare_cached(&sql)?;
-    let found = read.query_map(params_from_iter(&all.values), |row| Ok((from_row(row)?, row.get(28)?)))?;
+    let found = read.query_map(params_from_iter(&all.values), |row| Ok((from_row(row)?, row.get(30)?)))?;
     let mut found: Vec<(CaptureRow, i64)> = found.collect::<Result<_, _>>()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let is_more = found.len() > limit;
@@ -217,6 +217,25 @@ pub(super) fn ids(
     let mut read = connection.prepare_cached(&sql)?;
     let found = read.query_map(params_from_iter(&all.values), |row| row.get(0))?;
     Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Tells which captures that are meant are pinned, and by whom.
+pub(super) fn pinned(connection: &Connection, query: &CaptureQuery) -> Result<Deleted, StoreError> {
+    let all = Conditions::meant_by(query, WALKED);
+    let meant = format!(
+        "FROM pins WHERE capture IN (SELECT id FROM captures WHERE id IN (SELECT capture FROM pins) AND {})",
+        all.sql()
+    );
+    let mut count = connection.prepare_cached(&format!("SELECT count(DISTINCT capture) {meant}"))?;
+    let mut by = connection.prepare_cached(&format!(
+        "SELECT id, state FROM replays WHERE id IN (SELECT replay {meant}) ORDER BY id"
+    ))?;
+    let replays = by.query_map(params_from_iter(&all.values), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Deleted {
+        deleted: 0,
+        pinned: whole_u64(count.query_row(params_from_iter(&all.values), |row| row.get(0))?),
+        replays: replays.collect::<Result<_, _>>()?,
+    })
 }
 
 #[cfg(test)]

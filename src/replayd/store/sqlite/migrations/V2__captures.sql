@@ -50,13 +50,16 @@ CREATE TABLE captures (
     truncated      INTEGER NOT NULL,
     redacted       INTEGER NOT NULL,
     received_at    INTEGER NOT NULL,   -- Unix milliseconds
-    bytes          INTEGER NOT NULL    -- of the payload
+    bytes          INTEGER NOT NULL,   -- of the payload
+    origin         BLOB,               -- of an imported one, where it was seen first: epoch | u64be seq; null = unknown
+    sealed         INTEGER NOT NULL    -- values in the payload
 ) STRICT;
 
 CREATE INDEX captures_began_at ON captures (began_at);
 CREATE INDEX captures_status ON captures (status);
 -- Those whose end may still come: begun, forwarded, unknown.
 CREATE INDEX captures_open ON captures (stream, seq) WHERE state IN (1, 2, 5);
+CREATE UNIQUE INDEX captures_origin ON captures (origin) WHERE origin IS NOT NULL;
 CREATE INDEX captures_lone ON captures (stream, exchange) WHERE exchange > 0;
 
 -- Both halves of a capture.

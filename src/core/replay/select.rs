@@ -93,6 +93,8 @@ pub struct Boot<'a> {
     pub id: &'a str,
     /// When it was heard of first, in milliseconds since 1970: tells about captures without a boot id. None = unknown.
     pub seen_unix_ms: Option<u64>,
+    /// When a restore had brought everything back, in milliseconds since 1970; none if none did.
+    pub whole_unix_ms: Option<u64>,
 }
 
 /// What a replay does with a capture.
@@ -100,7 +102,7 @@ pub struct Boot<'a> {
 pub enum Choice {
     /// It is sent.
     Send,
-    /// It is not, because the target has it: the ledger of target and boot says so.
+    /// It is not, because the target has it: the ledger of target and boot says so, or a client did it after the restore.
     Known,
     /// It is not, because a client did it on the new boot already. It is listed, and never sent after what it followed.
     Early,
@@ -136,7 +138,8 @@ pub fn choose(facts: &Facts<'_>, rules: &Rules, boot: Option<&Boot<'_>>, is_know
     match left_out(facts, rules) {
         Some(why) if !is_lacked(why, facts, rules) => Choice::LeftOut(why),
         _ if is_known => Choice::Known,
-        _ if boot.is_some_and(|boot| is_early(facts, boot)) => Choice::Early,
+        _ if boot.is_some_and(|boot| is_after_restore(facts, boot)) => Choice::Known,
+        _ if boot.is_some_and(|boot| is_there(facts, boot)) => Choice::Early,
         Some(why) => Choice::Missing(why),
         None => Choice::Send,
     }
@@ -170,12 +173,17 @@ fn left_out(facts: &Facts<'_>, rules: &Rules) -> Option<LeftOut> {
 }
 
 /// Tells whether the exchange ran on that boot already.
-fn is_early(facts: &Facts<'_>, boot: &Boot<'_>) -> bool {
+fn is_there(facts: &Facts<'_>, boot: &Boot<'_>) -> bool {
     if facts.boot_id.is_empty() {
         boot.seen_unix_ms.is_some_and(|seen| seen <= facts.began_unix_ms)
     } else {
         facts.boot_id == boot.id
     }
+}
+
+/// Tells whether it ran there when a restore had brought everything back.
+fn is_after_restore(facts: &Facts<'_>, boot: &Boot<'_>) -> bool {
+    is_there(facts, boot) && boot.whole_unix_ms.is_some_and(|whole| whole <= facts.began_unix_ms)
 }
 
 #[cfg(test)]
@@ -196,6 +204,7 @@ mod tests {
     const NEW_BOOT: Boot<'static> = Boot {
         id: "new",
         seen_unix_ms: Some(2_000),
+        whole_unix_ms: None,
     };
 
     #[track_caller]
@@ -345,6 +354,32 @@ mod tests {
         assert_eq!(
             choose(&silent(2_000), &Rules::restore(), Some(&unseen), false),
             Choice::Send
+        );
+    }
+
+    #[test]
+    fn what_ran_on_the_new_boot_after_its_restore_is_there_and_not_early() {
+        let whole = Boot {
+            whole_unix_ms: Some(3_000),
+            ..NEW_BOOT
+        };
+        let check = |facts: Facts<'_>, want| assert_eq!(choose(&facts, &Rules::restore(), Some(&whole), false), want);
+        for boot_id in ["new", ""] {
+            let at = |began_unix_ms| Facts {
+                boot_id,
+                began_unix_ms,
+                ..CREATED
+            };
+            check(at(2_999), Choice::Early);
+            check(at(3_000), Choice::Known);
+        }
+        let began_unix_ms = 3_000;
+        check(
+            Facts {
+                began_unix_ms,
+                ..CREATED
+            },
+            Choice::Send,
         );
     }
 

@@ -1,6 +1,7 @@
 //! Replays: planned, started, shown, stopped. How the steps are sent is the worker's matter.
 
 mod driving;
+mod history;
 mod kept;
 mod live;
 mod meant;
@@ -13,12 +14,13 @@ mod target;
 mod view;
 
 pub(crate) use driving::Course;
+pub(crate) use history::{LastRestore, named};
 pub(crate) use kept::without_rules;
 pub(crate) use live::{Live, Order};
 pub(crate) use meant::{CompareMeant, Meant};
 pub(crate) use plan::{Chosen, Restoring, Selection, reason, select};
 pub(crate) use progress::Progress;
-pub(crate) use spec::{Kind, Mode, OnDoubt, OnEarly, OnError, OnMismatch, ReplaySpec};
+pub(crate) use spec::{Kind, Mode, OnDoubt, OnError, OnMismatch, ReplaySpec};
 pub(crate) use start::{refuse_restore, rules};
 pub(crate) use target::{BOOT_ID, Look, look, origin, path, reach};
 pub(crate) use view::{

@@ -248,7 +248,7 @@ async fn a_gate_that_no_restore_opens_is_opened_by_hand() {
     assert_eq!(post(&stack, "too early").await.problem().as_deref(), Some("restoring"));
     eventually("replayd knows of it", Duration::from_secs(10), || async {
         let boots = stack.replayd().get("/api/v1/boots").await;
-        (boots["items"][0]["closed"] == true)
+        (boots["items"][0]["restored"] == false)
             .then_some(())
             .ok_or_else(|| format!("{boots:#}"))
     })

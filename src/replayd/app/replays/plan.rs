@@ -78,6 +78,8 @@ pub(crate) struct Restoring {
     pub(crate) boot_id: String,
     /// When it was heard of first.
     pub(crate) seen_at: UnixMillis,
+    /// When a restore had brought everything back; none if none did.
+    pub(crate) whole_since: Option<UnixMillis>,
     /// What it has from restores, and what it may have.
     pub(crate) ledger: BootLedger,
     /// What becomes of what it may have.
@@ -171,6 +173,7 @@ impl Selection {
         let of = boot.map(|boot| Boot {
             id: &boot.boot_id,
             seen_unix_ms: u64::try_from(boot.seen_at.0).ok(),
+            whole_unix_ms: boot.whole_since.and_then(|since| u64::try_from(since.0).ok()),
         });
         let fate = match choose(&facts, &meant.rules, of.as_ref(), is_known) {
             Choice::Send => self.doubted(&row, boot, Fate::Send),
@@ -242,6 +245,9 @@ impl Selection {
         all.append(&mut self.sends);
         all.sort_unstable_by_key(|chosen| chosen.id);
         Streams::default().tell(&mut all);
+        if all.iter().all(|chosen| chosen.fate == Fate::There) && self.in_doubt.is_empty() {
+            self.forgive();
+        }
         let mutations: Vec<_> = all.iter().map(Chosen::mutation).collect();
         let superseded: HashSet<_> = compact(&mutations, rules).into_iter().map(|each| each.at).collect();
         for (at, chosen) in all.into_iter().enumerate() {
@@ -254,6 +260,13 @@ impl Selection {
                     self.gaps.push(chosen);
                 }
             }
+        }
+    }
+
+    /// Where nothing is to be brought back, nothing was too early for it.
+    fn forgive(&mut self) {
+        for _ in std::mem::take(&mut self.early) {
+            self.leave_out(KNOWN);
         }
     }
 

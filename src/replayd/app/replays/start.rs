@@ -1,11 +1,11 @@
 //! Planning and starting: where a replay goes, what it would send, and why it may not.
 
 use super::{
-    Chosen, Kind, Look, OnDoubt, OnEarly, PlanStep, PlanView, Progress, ReplayError, ReplaySpec, ReplayState, Replays,
-    Restoring, Selection, count, look, origin, reach, select, target, to_json,
+    Chosen, Kind, Look, OnDoubt, PlanStep, PlanView, Progress, ReplayError, ReplaySpec, ReplayState, Replays,
+    Restoring, Selection, count, look, named, origin, reach, select, target, to_json,
 };
 use crate::clock::UnixMillis;
-use crate::config::Target;
+use crate::config::{OnEarly, Target};
 use crate::connector::{Connector, Reach};
 use crate::store::{Boot, NewReplay, TargetBoot};
 use reprise_core::replay::compact::Rule;
@@ -38,7 +38,7 @@ impl Replays {
         let is_mutation = |chosen: &&Chosen| !is_safe(chosen.method.as_bytes());
         let mutations = selection.sends.iter().filter(is_mutation).count();
         let refusal = self.refusal(spec, &target, mutations > 0);
-        let early = refuse_restore(spec, &selection);
+        let early = refuse_restore(spec, &target, &selection);
         let steps = selection.sends.iter().take(PLAN_STEPS_MAX).map(|chosen| PlanStep {
             capture: chosen.id.0,
             method: chosen.method.clone(),
@@ -175,6 +175,7 @@ impl Replays {
         Ok(Restoring {
             boot_id: boot.boot_id.clone(),
             seen_at,
+            whole_since: self.whole_since(&boot).await?,
             ledger: self.parts.store.restored(boot).await?,
             on_doubt: in_doubt.or(spec.in_doubt).map(OnDoubt::meant),
             honours_keys: target.honours_keys,
@@ -220,8 +221,10 @@ pub(crate) fn rules<'a>(spec: &ReplaySpec, target: &'a Target) -> &'a [Rule] {
 }
 
 /// Tells why a restore does not go on: clients changed the new boot before it, or nobody knows what the boot has.
-pub(crate) fn refuse_restore(spec: &ReplaySpec, selection: &Selection) -> Option<String> {
-    let stops = spec.on_early == OnEarly::Stop && !selection.early.is_empty() && !selection.sends.is_empty();
+pub(crate) fn refuse_restore(spec: &ReplaySpec, target: &Target, selection: &Selection) -> Option<String> {
+    let stops = spec.on_early.unwrap_or(target.on_early) == OnEarly::Stop
+        && !selection.early.is_empty()
+        && !selection.sends.is_empty();
     if let Some(first) = selection.in_doubt.first() {
         return Some(format!(
             "an earlier restore of this boot sent capture {first}, and no answer told whether it ran ({} such captures): \
@@ -231,8 +234,14 @@ pub(crate) fn refuse_restore(spec: &ReplaySpec, selection: &Selection) -> Option
     }
     stops.then(|| {
         format!(
-            "clients changed the new boot before the restore ({} early mutations): --on-early keep restores the rest",
-            selection.early.len()
+            "clients changed the new boot before the restore ({}): --on-early keep restores the rest",
+            early(&selection.early)
         )
     })
+}
+
+/// Counts and names early mutations.
+fn early(ids: &[i64]) -> String {
+    let mutations = if ids.len() == 1 { "mutation" } else { "mutations" };
+    format!("{} early {mutations}: {}", ids.len(), named(ids))
 }

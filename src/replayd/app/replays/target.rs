@@ -1,7 +1,7 @@
 //! Where a replay goes: a target's name or a URL, and how well it is there.
 
 use super::ReplayError;
-use crate::config::{Target, Targets, base};
+use crate::config::{OnEarly, Target, Targets, base};
 use crate::connector::{Connector, Outgoing, Reach};
 use http::{Request, StatusCode, Uri};
 use std::time::Duration;
@@ -58,6 +58,7 @@ pub(super) fn resolve(targets: &Targets, name: &str) -> Result<Target, ReplayErr
         credential: None,
         cluster: None,
         auto_restore: false,
+        on_early: OnEarly::Stop,
         rules: Vec::new(),
     }))
 }

@@ -108,7 +108,7 @@ impl Job {
         let selection = selection.map_err(ReplayError::Store)?;
         let mutates = selection.sends.iter().any(|chosen| !is_safe(chosen.method.as_bytes()));
         let refusal = self.replays.refusal(&self.spec, &self.target, mutates);
-        let early = refuse_restore(&self.spec, &selection);
+        let early = refuse_restore(&self.spec, &self.target, &selection);
         self.progress.early.clone_from(&selection.early);
         self.progress.left_out.clone_from(&selection.left_out);
         if let Some(why) = refusal.or(early) {

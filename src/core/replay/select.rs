@@ -1,6 +1,7 @@
 //! Which captures a replay sends, and why not the others.
 
 use super::step::is_safe;
+use crate::capture::ending::NOT_SENT;
 use crate::config::StatusSet;
 use crate::wire::{Half, State};
 
@@ -11,6 +12,8 @@ pub struct Facts<'a> {
     pub method: &'a [u8],
     /// What became of the exchange.
     pub state: State,
+    /// Why it ended like this; empty if there is nothing to say.
+    pub reason: &'a str,
     /// The response's status; none if there was none.
     pub status: Option<u16>,
     /// Why it cannot be sent again; empty if it can.
@@ -127,6 +130,8 @@ pub enum LeftOut {
     Broken,
     /// It was not seen to its end.
     Incomplete,
+    /// It was refused, or could not be sent on.
+    NotSent,
     /// Its status is not among those that are meant.
     Status,
 }
@@ -163,6 +168,7 @@ fn left_out(facts: &Facts<'_>, rules: &Rules) -> Option<LeftOut> {
         _ if !facts.not_replayable.is_empty() => Some(LeftOut::NotReplayable),
         // It was written ahead, and may never have been forwarded.
         _ if facts.state == State::Begun => Some(LeftOut::Incomplete),
+        _ if is_incomplete && is_not_sent(facts) => Some(LeftOut::NotSent),
         Body::Redacted => Some(LeftOut::Redacted),
         Body::Broken => Some(LeftOut::Broken),
         Body::Truncated if !rules.force => Some(LeftOut::Truncated),
@@ -170,6 +176,11 @@ fn left_out(facts: &Facts<'_>, rules: &Rules) -> Option<LeftOut> {
         Body::Truncated | Body::Whole if !rules.statuses.is_none_or(status_fits) => Some(LeftOut::Status),
         Body::Truncated | Body::Whole => None,
     }
+}
+
+/// Tells whether nothing of it reached the application.
+fn is_not_sent(facts: &Facts<'_>) -> bool {
+    facts.state == State::Aborted && facts.reason == NOT_SENT
 }
 
 /// Tells whether the exchange ran on that boot already.
@@ -195,6 +206,7 @@ mod tests {
     const CREATED: Facts<'static> = Facts {
         method: b"POST",
         state: State::Completed,
+        reason: "",
         status: Some(201),
         not_replayable: "",
         boot_id: "old",
@@ -268,6 +280,22 @@ mod tests {
                 want,
             );
         }
+    }
+
+    #[test]
+    fn what_never_reached_the_application_is_not_restored_and_says_so() {
+        let refused = Facts {
+            state: State::Aborted,
+            reason: NOT_SENT,
+            status: Some(503),
+            ..CREATED
+        };
+        for body in [Body::Whole, Body::Broken, Body::Redacted, Body::Truncated] {
+            restores(Facts { body, ..refused }, Choice::LeftOut(LeftOut::NotSent));
+        }
+        replays(refused, Choice::Send);
+        let reason = "client_reset";
+        restores(Facts { reason, ..refused }, Choice::LeftOut(LeftOut::Incomplete));
     }
 
     #[test]

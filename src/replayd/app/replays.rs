@@ -5,6 +5,7 @@ mod history;
 mod kept;
 mod live;
 mod meant;
+mod nothing;
 mod place;
 mod plan;
 mod progress;
@@ -12,6 +13,7 @@ mod spec;
 mod start;
 mod target;
 mod view;
+mod withheld;
 
 pub(crate) use driving::Course;
 pub(crate) use history::{LastRestore, named};
@@ -27,6 +29,8 @@ pub(crate) use view::{
     Answer, Bucket, Counts, Decision, PlanStep, PlanView, Question, ReplayPage, ReplayState, ReplayView, Spread,
     StepPage, StepState, StepView, Why,
 };
+
+pub(crate) use withheld::{kind as withheld_kind, told as withheld_told};
 
 use super::boots::Boots;
 use super::captures::Captures;
@@ -77,7 +81,7 @@ pub(crate) enum ReplayError {
         by: i64,
     },
     /// What was asked does not fit the replay's state.
-    #[error("replay {id} is {state:?}: {allowed}")]
+    #[error("replay {id} is {}: {allowed}", state.words())]
     WrongState {
         /// The replay.
         id: i64,

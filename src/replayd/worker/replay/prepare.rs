@@ -34,7 +34,8 @@ impl Job {
                 break seen;
             }
             if since.elapsed() >= self.meant.wait_gate {
-                let detail = format!("the target did not get well: {}", seen.detail);
+                let waited_ms = self.meant.wait_gate.as_millis();
+                let detail = format!("the target is not healthy after {waited_ms} ms: {}", seen.detail);
                 return Err(End::new(ReplayState::Interrupted, exit::ERRORS, detail));
             }
             tokio::select! {

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod compact;
 pub mod compare;
+pub mod hidden;
 mod json;
 pub mod key;
 pub mod per_key;

@@ -10,7 +10,7 @@ mod targets;
 pub(crate) use captures::{CapturesConfig, CapturesView};
 pub(crate) use credential::{Credential, CredentialError};
 pub(crate) use options::{ConfigArgs, LogFormat, LogLevel};
-pub(crate) use targets::{Target, Targets, base};
+pub(crate) use targets::{OnEarly, Target, Targets, base};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 use options::Options;
@@ -212,12 +212,13 @@ mod tests {
     fn a_target_of_a_file_is_used() {
         let written = "[targets.shop]\nurl = 'http://127.0.0.1:8080'\nallowed = true\nhonours_keys = true\n
             gate = 'http://127.0.0.1:8080/ready'\nprobe = 'http://127.0.0.1:8080/boot'\ncluster = 'upstream'\n
-            auto_restore = true\ncredential = {env = 'SHOP_TOKEN'}\nstate_only = ['/items/{id}']\n
+            auto_restore = true\non_early = 'keep'\ncredential = {env = 'SHOP_TOKEN'}\nstate_only = ['/items/{id}']\n
             clear = [{method = 'DELETE', path = '/items', empties = '/items/{id}'}]";
         let targets = text(written).targets;
         let target = &targets["shop"];
         assert_eq!(target.url, "http://127.0.0.1:8080/");
         assert!(target.allowed && target.honours_keys && target.auto_restore);
+        assert_eq!(target.on_early, OnEarly::Keep);
         assert_eq!(target.gate.as_ref().unwrap().path(), "/ready");
         assert_eq!(target.probe.as_ref().unwrap().path(), "/boot");
         assert_eq!(target.cluster.as_deref(), Some("upstream"));

@@ -95,7 +95,9 @@ pub(crate) enum SendError {
 
 /// Why a host is not dialled.
 #[derive(Debug, Error)]
-#[error("{host} is {address}, which is not on the public internet: name it in [targets], allowed, or say --yes")]
+#[error(
+    "{host} is {address}, which is not on the public internet: name it in [targets.NAME] with `allowed = true`, or say --yes"
+)]
 struct Forbidden {
     host: String,
     address: SocketAddr,
@@ -243,7 +245,9 @@ impl Service<Uri> for Dialer {
 
 async fn dial(host: &str, port: u16, reach: Reach) -> io::Result<TokioIo<TcpStream>> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
-    for address in lookup_host((host, port)).await? {
+    let addresses = lookup_host((host, port)).await;
+    let unknown = |error: io::Error| io::Error::new(error.kind(), format!("no address of {host}: {error}"));
+    for address in addresses.map_err(unknown)? {
         if reach == Reach::Public && !is_public(address.ip()) {
             let host = host.to_owned();
             last = io::Error::new(io::ErrorKind::PermissionDenied, Forbidden { host, address });

@@ -1,7 +1,7 @@
 //! Every number that replayd tells about itself, in one list.
 
 use crate::clock::UnixMillis;
-use crate::store::{Commits, Instance};
+use crate::store::{Boot, Commits, Instance};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -30,6 +30,36 @@ pub(crate) struct Metrics {
     pub(crate) intake: Intake,
     /// What is kept.
     pub(crate) kept: Kept,
+    /// How replays end.
+    pub(crate) ends: Ends,
+    closed_boots: Family<ClusterLabels, Gauge>,
+}
+
+/// How replays come to rest; clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ends(Family<EndLabels, Counter>);
+
+/// What a replay's end is counted under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndLabels {
+    kind: &'static str,
+    state: &'static str,
+    exit_code: u32,
+}
+
+/// What a boot is told under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClusterLabels {
+    cluster: String,
+}
+
+impl Ends {
+    /// Counts a replay of one `kind` (`replay` or `restore`) that came to rest.
+    pub(crate) fn count(&self, kind: &'static str, state: &'static str, exit_code: u8) {
+        let exit_code = exit_code.into();
+        let labels = EndLabels { kind, state, exit_code };
+        self.0.get_or_create(&labels).inc();
+    }
 }
 
 /// What is counted of what Envoy sends.
@@ -137,6 +167,19 @@ fn register_commits(commits: &Commits, registry: &mut Registry) {
     );
 }
 
+fn register_replays(ends: &Ends, closed_boots: &Family<ClusterLabels, Gauge>, registry: &mut Registry) {
+    registry.register(
+        "replays_ended",
+        "Replays that came to rest, by kind, state and exit code",
+        ends.0.clone(),
+    );
+    registry.register(
+        "boots_closed",
+        "Whether the newest boot of a cluster was not restored: filters with restore.boot_gate refuse its mutations",
+        closed_boots.clone(),
+    );
+}
+
 /// What a request is counted under.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -182,11 +225,15 @@ impl Metrics {
         intake.register(&mut registry);
         kept.register(&mut registry);
         register_commits(commits, &mut registry);
+        let (ends, closed_boots) = (Ends::default(), Family::default());
+        register_replays(&ends, &closed_boots, &mut registry);
         Self {
             registry,
             requests,
             intake,
             kept,
+            ends,
+            closed_boots,
         }
     }
 
@@ -194,6 +241,15 @@ impl Metrics {
     pub(crate) fn announce(&self, listener: &'static str) {
         for status in CLASSES {
             let _at_zero = self.requests.get_or_create(&RequestLabels { listener, status });
+        }
+    }
+
+    /// Tells of the newest boot of each cluster whether it waits to be restored.
+    pub(crate) fn tell_boots(&self, newest: &[Boot]) {
+        for boot in newest {
+            let cluster = boot.cluster.clone();
+            let gauge = self.closed_boots.get_or_create_owned(&ClusterLabels { cluster });
+            gauge.set(i64::from(boot.closed));
         }
     }
 
@@ -264,6 +320,31 @@ mod tests {
             "replayd_http_requests_total{listener=\"ingest\",status=\"2xx\"} 0",
         ] {
             assert!(page.lines().any(|found| found == line), "no `{line}` in\n{page}");
+        }
+    }
+
+    #[test]
+    fn ends_of_replays_and_boots_that_wait_are_told() {
+        let metrics = metrics();
+        metrics.ends.count("restore", "refused", 4);
+        let boot = |boot_id: &str, closed| Boot {
+            cluster: "orders".to_owned(),
+            boot_id: boot_id.to_owned(),
+            seen_at: UnixMillis(1),
+            closed,
+        };
+        let lines = |closed| {
+            [
+                "replayd_replays_ended_total{kind=\"restore\",state=\"refused\",exit_code=\"4\"} 1".to_owned(),
+                format!("replayd_boots_closed{{cluster=\"orders\"}} {closed}"),
+            ]
+        };
+        for (closed, shown) in [(true, 1), (false, 0)] {
+            metrics.tell_boots(&[boot("b2", closed)]);
+            let page = metrics.text().unwrap();
+            for line in lines(shown) {
+                assert!(page.lines().any(|found| found == line), "no `{line}` in\n{page}");
+            }
         }
     }
 

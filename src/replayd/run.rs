@@ -12,7 +12,7 @@ use crate::connector::{Connector, Reach};
 use crate::data_dir::{ADMIN_TOKEN, Addresses, DATABASE, DataDir, DataDirError, INGEST_TOKEN, SEAL_KEY};
 use crate::http::{self, Console};
 use crate::ingest::{self, Intake};
-use crate::metrics::Metrics;
+use crate::metrics::{Ends, Metrics};
 use crate::phase::{Phase, PhaseReader, closing};
 use crate::store::{SqliteStore, StoreError};
 use crate::token::Token;
@@ -38,8 +38,8 @@ pub(crate) struct Daemon {
     ingest: (TcpListener, Router),
     console: (TcpListener, Router),
     caretaker: Caretaker,
-    /// What is sent again, and the key that signs it.
-    sender: (Replays, [u8; 32]),
+    /// What is sent again, the key that signs it, and where its ends are counted.
+    sender: (Replays, [u8; 32], Ends),
     phase: watch::Sender<Phase>,
     shutdown: (Duration, Duration),
     /// What was bound.
@@ -117,7 +117,7 @@ impl Daemon {
         };
         let replays = replays(config, &store, captures.clone(), boots).map_err(RunError::Dial)?;
         let key = *policy.signature_keys().first().ok_or(RunError::NoKey)?;
-        let sender = (replays.clone(), key);
+        let sender = (replays.clone(), key, metrics.ends.clone());
         replays.recover().await?;
         let intake = Intake::new(
             captures.clone(),
@@ -167,9 +167,9 @@ impl Daemon {
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
         let reader = self.phase.subscribe();
         let caretaker = tokio::spawn(self.caretaker.run(reader.clone()));
-        let (replays, key) = self.sender;
+        let (replays, key, ends) = self.sender;
         let restorer = tokio::spawn(restore::run(replays.clone(), closing(reader.clone())));
-        let mut sender = tokio::spawn(replay::run(replays, key, closing(reader.clone())));
+        let mut sender = tokio::spawn(replay::run(replays, key, ends, closing(reader.clone())));
         let serving = async { tokio::try_join!(listen(self.ingest, reader.clone()), listen(self.console, reader)) };
         tokio::pin!(serving);
         let (delay, timeout) = self.shutdown;

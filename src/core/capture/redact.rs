@@ -13,7 +13,7 @@ mod token;
 mod unseal;
 
 pub use hider::hides;
-pub use token::{TOKEN_BYTES, Token, has_token, token, tokens};
+pub use token::{TOKEN_BYTES, Token, all_tokens, has_token, token, tokens};
 pub use unseal::{unseal, unsealed};
 
 use crate::config::Redact;

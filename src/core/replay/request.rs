@@ -40,6 +40,8 @@ pub struct Outgoing {
     pub trailers: Vec<Header>,
     /// Tokens that go out in the place of what was redacted, in target and body.
     pub tokens: usize,
+    /// Names of headers that were left out because what was redacted of them is not known.
+    pub left_out: Vec<Vec<u8>>,
 }
 
 /// One header or trailer.
@@ -89,7 +91,13 @@ impl Outgoing {
         };
         self.tokens = left(&mut self.target).saturating_add(left(&mut self.body));
         for list in [&mut self.headers, &mut self.trailers] {
-            list.retain_mut(|header| left(&mut header.value) == 0);
+            list.retain_mut(|header| {
+                let is_known = left(&mut header.value) == 0;
+                if !is_known {
+                    self.left_out.push(header.name.clone());
+                }
+                is_known
+            });
         }
         self.announce_trailers();
     }
@@ -303,10 +311,11 @@ mod tests {
         let mut bare = out(&headers, "");
         bare.finish(&[]);
         assert_eq!(bare.headers.len(), 1);
+        assert_eq!(bare.left_out, [b"authorization"]);
         let mut whole = out(&headers, "");
         whole.finish(&[sealed("s")]);
         assert_eq!(whole.header(b"authorization"), Some(&b"Bearer s"[..]));
-        assert_eq!(whole.headers.len(), 2);
+        assert_eq!((whole.headers.len(), whole.left_out.len()), (2, 0));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Which captures a replay sends, and why not the others.
 
 use super::step::is_safe;
+use crate::capture::ending::NOT_SENT;
 use crate::config::StatusSet;
 use crate::wire::{Half, State};
 
@@ -11,6 +12,8 @@ pub struct Facts<'a> {
     pub method: &'a [u8],
     /// What became of the exchange.
     pub state: State,
+    /// Why it ended like this; empty if there is nothing to say.
+    pub reason: &'a str,
     /// The response's status; none if there was none.
     pub status: Option<u16>,
     /// Why it cannot be sent again; empty if it can.
@@ -93,6 +96,8 @@ pub struct Boot<'a> {
     pub id: &'a str,
     /// When it was heard of first, in milliseconds since 1970: tells about captures without a boot id. None = unknown.
     pub seen_unix_ms: Option<u64>,
+    /// When a restore had brought everything back, in milliseconds since 1970; none if none did.
+    pub whole_unix_ms: Option<u64>,
 }
 
 /// What a replay does with a capture.
@@ -100,7 +105,7 @@ pub struct Boot<'a> {
 pub enum Choice {
     /// It is sent.
     Send,
-    /// It is not, because the target has it: the ledger of target and boot says so.
+    /// It is not, because the target has it: the ledger of target and boot says so, or a client did it after the restore.
     Known,
     /// It is not, because a client did it on the new boot already. It is listed, and never sent after what it followed.
     Early,
@@ -125,6 +130,8 @@ pub enum LeftOut {
     Broken,
     /// It was not seen to its end.
     Incomplete,
+    /// It was refused, or could not be sent on.
+    NotSent,
     /// Its status is not among those that are meant.
     Status,
 }
@@ -136,7 +143,8 @@ pub fn choose(facts: &Facts<'_>, rules: &Rules, boot: Option<&Boot<'_>>, is_know
     match left_out(facts, rules) {
         Some(why) if !is_lacked(why, facts, rules) => Choice::LeftOut(why),
         _ if is_known => Choice::Known,
-        _ if boot.is_some_and(|boot| is_early(facts, boot)) => Choice::Early,
+        _ if boot.is_some_and(|boot| is_after_restore(facts, boot)) => Choice::Known,
+        _ if boot.is_some_and(|boot| is_there(facts, boot)) => Choice::Early,
         Some(why) => Choice::Missing(why),
         None => Choice::Send,
     }
@@ -160,6 +168,7 @@ fn left_out(facts: &Facts<'_>, rules: &Rules) -> Option<LeftOut> {
         _ if !facts.not_replayable.is_empty() => Some(LeftOut::NotReplayable),
         // It was written ahead, and may never have been forwarded.
         _ if facts.state == State::Begun => Some(LeftOut::Incomplete),
+        _ if is_incomplete && is_not_sent(facts) => Some(LeftOut::NotSent),
         Body::Redacted => Some(LeftOut::Redacted),
         Body::Broken => Some(LeftOut::Broken),
         Body::Truncated if !rules.force => Some(LeftOut::Truncated),
@@ -169,13 +178,23 @@ fn left_out(facts: &Facts<'_>, rules: &Rules) -> Option<LeftOut> {
     }
 }
 
+/// Tells whether nothing of it reached the application.
+fn is_not_sent(facts: &Facts<'_>) -> bool {
+    facts.state == State::Aborted && facts.reason == NOT_SENT
+}
+
 /// Tells whether the exchange ran on that boot already.
-fn is_early(facts: &Facts<'_>, boot: &Boot<'_>) -> bool {
+fn is_there(facts: &Facts<'_>, boot: &Boot<'_>) -> bool {
     if facts.boot_id.is_empty() {
         boot.seen_unix_ms.is_some_and(|seen| seen <= facts.began_unix_ms)
     } else {
         facts.boot_id == boot.id
     }
+}
+
+/// Tells whether it ran there when a restore had brought everything back.
+fn is_after_restore(facts: &Facts<'_>, boot: &Boot<'_>) -> bool {
+    is_there(facts, boot) && boot.whole_unix_ms.is_some_and(|whole| whole <= facts.began_unix_ms)
 }
 
 #[cfg(test)]
@@ -187,6 +206,7 @@ mod tests {
     const CREATED: Facts<'static> = Facts {
         method: b"POST",
         state: State::Completed,
+        reason: "",
         status: Some(201),
         not_replayable: "",
         boot_id: "old",
@@ -196,6 +216,7 @@ mod tests {
     const NEW_BOOT: Boot<'static> = Boot {
         id: "new",
         seen_unix_ms: Some(2_000),
+        whole_unix_ms: None,
     };
 
     #[track_caller]
@@ -259,6 +280,22 @@ mod tests {
                 want,
             );
         }
+    }
+
+    #[test]
+    fn what_never_reached_the_application_is_not_restored_and_says_so() {
+        let refused = Facts {
+            state: State::Aborted,
+            reason: NOT_SENT,
+            status: Some(503),
+            ..CREATED
+        };
+        for body in [Body::Whole, Body::Broken, Body::Redacted, Body::Truncated] {
+            restores(Facts { body, ..refused }, Choice::LeftOut(LeftOut::NotSent));
+        }
+        replays(refused, Choice::Send);
+        let reason = "client_reset";
+        restores(Facts { reason, ..refused }, Choice::LeftOut(LeftOut::Incomplete));
     }
 
     #[test]
@@ -345,6 +382,32 @@ mod tests {
         assert_eq!(
             choose(&silent(2_000), &Rules::restore(), Some(&unseen), false),
             Choice::Send
+        );
+    }
+
+    #[test]
+    fn what_ran_on_the_new_boot_after_its_restore_is_there_and_not_early() {
+        let whole = Boot {
+            whole_unix_ms: Some(3_000),
+            ..NEW_BOOT
+        };
+        let check = |facts: Facts<'_>, want| assert_eq!(choose(&facts, &Rules::restore(), Some(&whole), false), want);
+        for boot_id in ["new", ""] {
+            let at = |began_unix_ms| Facts {
+                boot_id,
+                began_unix_ms,
+                ..CREATED
+            };
+            check(at(2_999), Choice::Early);
+            check(at(3_000), Choice::Known);
+        }
+        let began_unix_ms = 3_000;
+        check(
+            Facts {
+                began_unix_ms,
+                ..CREATED
+            },
+            Choice::Send,
         );
     }
 

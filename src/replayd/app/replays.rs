@@ -1,9 +1,11 @@
 //! Replays: planned, started, shown, stopped. How the steps are sent is the worker's matter.
 
 mod driving;
+mod history;
 mod kept;
 mod live;
 mod meant;
+mod nothing;
 mod place;
 mod plan;
 mod progress;
@@ -11,20 +13,24 @@ mod spec;
 mod start;
 mod target;
 mod view;
+mod withheld;
 
 pub(crate) use driving::Course;
+pub(crate) use history::{LastRestore, named};
 pub(crate) use kept::without_rules;
 pub(crate) use live::{Live, Order};
 pub(crate) use meant::{CompareMeant, Meant};
 pub(crate) use plan::{Chosen, Restoring, Selection, reason, select};
 pub(crate) use progress::Progress;
-pub(crate) use spec::{Kind, Mode, OnDoubt, OnEarly, OnError, OnMismatch, ReplaySpec};
+pub(crate) use spec::{Kind, Mode, OnDoubt, OnError, OnMismatch, ReplaySpec};
 pub(crate) use start::{refuse_restore, rules};
 pub(crate) use target::{BOOT_ID, Look, look, origin, path, reach};
 pub(crate) use view::{
     Answer, Bucket, Counts, Decision, PlanStep, PlanView, Question, ReplayPage, ReplayState, ReplayView, Spread,
     StepPage, StepState, StepView, Why,
 };
+
+pub(crate) use withheld::{kind as withheld_kind, told as withheld_told};
 
 use super::boots::Boots;
 use super::captures::Captures;
@@ -75,7 +81,7 @@ pub(crate) enum ReplayError {
         by: i64,
     },
     /// What was asked does not fit the replay's state.
-    #[error("replay {id} is {state:?}: {allowed}")]
+    #[error("replay {id} is {}: {allowed}", state.words())]
     WrongState {
         /// The replay.
         id: i64,

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 /// Columns of a list.
-const COLUMNS: [&str; 5] = ["cluster", "boot_id", "seen", "closed", "targets"];
+const COLUMNS: [&str; 5] = ["cluster", "boot_id", "seen", "restored", "targets"];
 
 /// Arguments of `replayd boots`.
 #[derive(Debug, Args)]

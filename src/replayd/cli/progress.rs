@@ -80,6 +80,7 @@ impl Progress {
 
 /// What is told of a replay while it runs.
 struct Line {
+    kind: String,
     state: String,
     planned: u64,
     done: u64,
@@ -93,8 +94,10 @@ impl Line {
     fn of(view: &Value) -> Self {
         let counts = view.get("counts").unwrap_or(&Value::Null);
         let done = ["answered", "skipped", "in_doubt"].map(|name| number(counts, name));
+        let text = |name: &str| plain(view.get(name).and_then(Value::as_str).unwrap_or_default());
         Self {
-            state: plain(view.get("state").and_then(Value::as_str).unwrap_or_default()),
+            kind: text("kind"),
+            state: text("state"),
             planned: number(counts, "planned"),
             done: done.into_iter().fold(0, u64::saturating_add),
             differed: number(counts, "differed"),
@@ -113,7 +116,7 @@ impl Line {
     }
 
     fn text(&self, id: u64) -> String {
-        format!("replay {id}: {}/{} {}", self.done, self.planned, self.message())
+        format!("{} {id}: {}/{} {}", self.kind, self.done, self.planned, self.message())
     }
 }
 
@@ -134,8 +137,8 @@ mod tests {
     #[test]
     fn a_line_tells_rate_errors_and_time_left() {
         let counts = json!({"planned": 10, "answered": 4, "skipped": 1, "differed": 2, "errors": 3});
-        let view = json!({"state": "running", "counts": counts, "rate": 12.4, "eta_s": 65});
-        let want = "replay 7: 5/10 running: 12/s, 2 differ, 3 errors, 1m05s left";
+        let view = json!({"kind": "restore", "state": "running", "counts": counts, "rate": 12.4, "eta_s": 65});
+        let want = "restore 7: 5/10 running: 12/s, 2 differ, 3 errors, 1m05s left";
         assert_eq!(Line::of(&view).text(7), want);
     }
 

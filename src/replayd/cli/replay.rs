@@ -107,7 +107,8 @@ pub(super) struct SendArgs {
     /// Send mutations to a target that is not allowed in replayd.toml
     #[arg(long)]
     yes: bool,
-    /// A rule that replaces values in every request; may be given again
+    /// A rule that replaces values in every request: `FROM=TO` (a text by another), `json:/POINTER` or `header:NAME`
+    /// (what responses showed there by what they show now); may be given again
     #[arg(long, value_name = "RULE")]
     map: Vec<String>,
     /// Whether values that responses showed first are replaced by the new ones [default: in modes serial and causal]

@@ -4,10 +4,10 @@ use super::api::{ApiArgs, failed, listed, runtime};
 use super::follow::{self, number};
 use super::output::Output;
 use super::replay::{InDoubt, ShowArgs, word};
-use super::table::{Rows, cell};
+use super::table::{Rows, cell, plain};
 use super::{Diagnostic, Verdict, steps};
 use crate::client::Api;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
 /// Columns of a list.
@@ -29,7 +29,7 @@ enum What {
     /// List replays, the newest first
     List(ListArgs),
     /// Show one replay
-    Show(OneArgs),
+    Show(StepsArgs),
     /// Go on with an interrupted replay, or follow one that runs or asks, and wait for its end
     Resume(ResumeArgs),
     /// Stop a replay so that it can be resumed
@@ -47,12 +47,27 @@ struct ListArgs {
     show: ShowArgs,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Copy, Args)]
 struct OneArgs {
     /// The replay's number
     id: i64,
     #[command(flatten)]
     show: ShowArgs,
+}
+
+#[derive(Debug, Args)]
+struct StepsArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// Which steps are shown [default: all of at most 20, else the first 20 that somebody has to look at]
+    #[arg(long, value_name = "WHICH")]
+    steps: Option<Steps>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Steps {
+    /// Every step, with --json as well
+    All,
 }
 
 #[derive(Debug, Args)]
@@ -96,9 +111,13 @@ async fn list(api: &Api, args: &ListArgs, output: &mut Output) -> Result<Verdict
     Ok(Verdict::Fine)
 }
 
-async fn show(api: &Api, args: &OneArgs, output: &mut Output) -> Result<Verdict, Box<dyn Diagnostic>> {
-    let view = api.get(&format!("/api/v1/replays/{}", args.id)).await.map_err(failed)?;
-    steps::summary(api, &view, args.show, output).await?;
+async fn show(api: &Api, args: &StepsArgs, output: &mut Output) -> Result<Verdict, Box<dyn Diagnostic>> {
+    let OneArgs { id, show } = args.one;
+    let view = api.get(&format!("/api/v1/replays/{id}")).await.map_err(failed)?;
+    match args.steps {
+        Some(Steps::All) => steps::whole(api, view, show, output).await?,
+        None => steps::summary(api, &view, show, output).await?,
+    }
     Ok(Verdict::Fine)
 }
 
@@ -129,8 +148,11 @@ async fn order(api: &Api, args: &OneArgs, what: &str, output: &mut Output) -> Re
         .await
         .map_err(failed)?;
     output.answer(args.show.json, &view, || {
-        let state = cell(view.get("state").unwrap_or(&Value::Null));
-        format!("replay {} is {state}\n", number(&view, "id"))
+        let [kind, state] = ["kind", "state"].map(|name| cell(view.get(name).unwrap_or(&Value::Null)));
+        let is_out = view.get("exit_code").is_none_or(Value::is_null);
+        // What is out is waited for.
+        let state = if is_out { "stopping".to_owned() } else { plain(&state) };
+        format!("{} {} is {state}\n", plain(&kind), number(&view, "id"))
     })?;
     Ok(Verdict::Fine)
 }

@@ -3,9 +3,10 @@
 use super::credential::{Credential, RawCredential};
 use http::Uri;
 use reprise_core::replay::compact::Rule;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use toml::Spanned;
+use utoipa::ToSchema;
 
 /// Every target, by name.
 pub(crate) type Targets = BTreeMap<String, Target>;
@@ -30,6 +31,8 @@ pub(crate) struct Target {
     pub(crate) cluster: Option<String>,
     /// Whether a new boot of the cluster is restored without being asked.
     pub(crate) auto_restore: bool,
+    /// What follows if clients changed a new boot before its restore, which may say otherwise.
+    pub(crate) on_early: OnEarly,
     /// What a restore need not send, because something later makes up for it.
     pub(crate) rules: Vec<Rule>,
 }
@@ -49,9 +52,22 @@ pub(super) struct RawTarget {
     cluster: Option<String>,
     auto_restore: Option<Spanned<bool>>,
     #[serde(default)]
+    on_early: OnEarly,
+    #[serde(default)]
     state_only: Vec<Spanned<String>>,
     #[serde(default)]
     clear: Vec<Spanned<RawClear>>,
+}
+
+/// What follows if clients changed the new boot before the restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnEarly {
+    /// The restore is refused, and tells them.
+    #[default]
+    Stop,
+    /// They stay as they are, and the restore goes on.
+    Keep,
 }
 
 /// A request that empties paths, as written.
@@ -126,6 +142,7 @@ impl RawTarget {
             credential,
             cluster: self.cluster,
             auto_restore: self.auto_restore.is_some_and(Spanned::into_inner),
+            on_early: self.on_early,
             rules,
         })
     }

@@ -6,6 +6,7 @@ use super::input::Query;
 use super::openapi::ProblemBody;
 use super::{Console, error};
 use crate::app::access::Who;
+use crate::app::replays::{LastRestore, ReplayState};
 use crate::problem::Problem;
 use crate::store::Boot;
 use ::http::HeaderMap;
@@ -24,10 +25,37 @@ pub(super) struct BootView {
     boot_id: String,
     /// When it was heard of: RFC 3339, UTC.
     seen: String,
-    /// Whether it is not restored: where the proxy has a boot gate, unsafe requests of clients are refused.
-    closed: bool,
+    /// Whether nothing of it is missing: a restore brought everything back, an admin opened it, or it is the first boot that
+    /// is known. Until then filters with `restore.boot_gate` refuse its mutations.
+    restored: bool,
+    /// The last restore that was to bring back everything, of a boot that is not restored.
+    last_restore: Option<LastRestoreView>,
     /// The targets in replayd.toml that are this cluster; of none, no restore opens the gate.
     targets: Vec<String>,
+}
+
+/// A restore after which its boot is still not restored.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LastRestoreView {
+    /// Its number.
+    replay: i64,
+    /// What became of it.
+    state: ReplayState,
+    /// Why.
+    detail: String,
+    /// The command that goes on.
+    next: String,
+}
+
+impl From<LastRestore> for LastRestoreView {
+    fn from(last: LastRestore) -> Self {
+        Self {
+            replay: last.replay,
+            state: last.state,
+            detail: last.detail,
+            next: last.next,
+        }
+    }
 }
 
 /// Lists the newest boot of each cluster, by the clusters' names.
@@ -40,8 +68,10 @@ pub(super) async fn list(
     query: Query,
 ) -> Result<Response, Problem> {
     query.end()?;
-    let newest = console.replays.parts().boots.newest().into_iter();
-    let items = newest.map(|boot| view(&console, boot)).collect();
+    let mut items = Vec::new();
+    for boot in console.replays.parts().boots.newest() {
+        items.push(view(&console, boot).await?);
+    }
     answer::json(&asked, &Page { items, next: None })
 }
 
@@ -60,7 +90,7 @@ pub(super) async fn open(
     let boot = newest.into_iter().find(|boot| boot.cluster == cluster);
     let missing = || error::missing(format!("no boot of a cluster `{}` is known", cluster.escape_debug()));
     let boot = opened(&console, &who, boot.ok_or_else(missing)?).await?;
-    answer::json(&HeaderMap::new(), &view(&console, boot))
+    answer::json(&HeaderMap::new(), &view(&console, boot).await?)
 }
 
 async fn opened(console: &Console, who: &Who, boot: Boot) -> Result<Boot, Problem> {
@@ -78,10 +108,14 @@ async fn opened(console: &Console, who: &Who, boot: Boot) -> Result<Boot, Proble
     Ok(Boot { closed: false, ..boot })
 }
 
-fn view(console: &Console, boot: Boot) -> BootView {
+async fn view(console: &Console, boot: Boot) -> Result<BootView, Problem> {
+    let last = match boot.closed {
+        true => console.replays.last_of(&boot).await?,
+        false => None,
+    };
     let targets = console.replays.parts().targets.iter();
     let is_it = |cluster: Option<&String>| cluster == Some(&boot.cluster);
-    BootView {
+    Ok(BootView {
         targets: targets
             .filter(|(_, target)| is_it(target.cluster.as_ref()))
             .map(|(name, _)| name.clone())
@@ -89,8 +123,9 @@ fn view(console: &Console, boot: Boot) -> BootView {
         cluster: boot.cluster,
         boot_id: boot.boot_id,
         seen: boot.seen_at.to_rfc3339(),
-        closed: boot.closed,
-    }
+        restored: !boot.closed,
+        last_restore: last.map(Into::into),
+    })
 }
 
 #[cfg(test)]
@@ -117,13 +152,16 @@ mod tests {
     async fn a_gate_is_opened_by_hand_and_that_is_audited() {
         let daemon = restarted().await;
         let closed = json!({"cluster": "upstream", "boot_id": "b2", "seen": "1970-01-01T00:00:01.000Z",
-            "closed": true, "targets": []});
+            "restored": false, "last_restore": null, "targets": []});
         let listed = daemon.ask("GET", "/api/v1/boots", None).await;
         assert_eq!(listed.json()["items"], json!([closed]));
         let opened = daemon.ask("POST", "/api/v1/boots/upstream/open", None).await;
-        assert_eq!((opened.status.as_u16(), &opened.json()["closed"]), (200, &json!(false)));
+        assert_eq!(
+            (opened.status.as_u16(), &opened.json()["restored"]),
+            (200, &json!(true))
+        );
         let listed = daemon.ask("GET", "/api/v1/boots", None).await;
-        assert_eq!(listed.json()["items"][0]["closed"], false);
+        assert_eq!(listed.json()["items"][0]["restored"], true);
         let audit = daemon.ask("GET", "/api/v1/audit", None).await.json();
         let row = &audit["items"][0];
         assert_eq!(

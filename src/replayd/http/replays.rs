@@ -297,7 +297,7 @@ impl From<ReplayError> for Problem {
 #[cfg(test)]
 mod tests {
     use crate::app::replays::{Parts, Replays};
-    use crate::config::{Target, base};
+    use crate::config::{OnEarly, Target, base};
     use crate::http::tests::Daemon;
     use serde_json::json;
 
@@ -314,6 +314,7 @@ mod tests {
                 credential: None,
                 cluster: None,
                 auto_restore: false,
+                on_early: OnEarly::Stop,
                 rules: Vec::new(),
             };
             ((*name).to_owned(), target)

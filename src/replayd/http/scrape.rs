@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 /// Answers with every number.
 pub(super) async fn metrics(State(console): State<Console>) -> Result<Response, Problem> {
+    console.metrics.tell_boots(&console.replays.parts().boots.newest());
     let page = console.metrics.text().map_err(|error| Problem {
         status: StatusCode::INTERNAL_SERVER_ERROR,
         slug: "internal",

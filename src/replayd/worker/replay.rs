@@ -12,6 +12,7 @@ mod tests;
 use crate::app::replays::{Live, Meant, Order, Progress, ReplayError, ReplaySpec, ReplayState, Replays, exit, origin};
 use crate::config::Target;
 use crate::connector::Connector;
+use crate::metrics::Ends;
 use crate::store::{ReplayRow, TargetBoot};
 use std::error::Error as _;
 use std::time::Duration;
@@ -97,13 +98,18 @@ fn told(error: &ReplayError) -> String {
 ///
 /// # Errors
 /// If the store does not tell what to drive.
-pub(crate) async fn run(replays: Replays, key: [u8; 32], stop: impl Future<Output = ()>) -> Result<(), ReplayError> {
+pub(crate) async fn run(
+    replays: Replays,
+    key: [u8; 32],
+    ends: Ends,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ReplayError> {
     let mut running = JoinSet::new();
     let (stopping, going) = watch::channel(());
     tokio::pin!(stop);
     loop {
         for taken in replays.take().await? {
-            running.spawn(drive(replays.clone(), key, taken, going.clone()));
+            running.spawn(drive(replays.clone(), key, ends.clone(), taken, going.clone()));
         }
         tokio::select! {
             () = replays.woken() => {}
@@ -119,14 +125,13 @@ pub(crate) async fn run(replays: Replays, key: [u8; 32], stop: impl Future<Outpu
 
 type Taken = (ReplayRow, Live, UnboundedReceiver<Order>);
 
-async fn drive(replays: Replays, key: [u8; 32], (row, live, orders): Taken, going: watch::Receiver<()>) {
+async fn drive(replays: Replays, key: [u8; 32], ends: Ends, (row, live, orders): Taken, going: watch::Receiver<()>) {
     let (id, (_, mut progress)) = (row.id, live.seen());
-    let mut opens = None;
+    let mut opens = Vec::new();
     let end = match job(&replays, key, &row, &live, orders) {
         Ok(mut job) => {
             let end = job.run().await.unwrap_or_else(|end| end);
-            let is_gate = |(cluster, boot_id): &(String, String)| job.is_of_proxies(cluster, boot_id);
-            opens = job.opens(&end).filter(is_gate);
+            opens = job.opens(&end);
             progress = job.progress;
             end
         }
@@ -150,6 +155,7 @@ async fn drive(replays: Replays, key: [u8; 32], (row, live, orders): Taken, goin
         opens,
     };
     if rest.settle(&replays, id, &live, going).await {
+        ends.count(replays.kind(&row), rest.state.name(), end.exit_code);
         replays.leave(id);
     }
 }
@@ -158,8 +164,8 @@ async fn drive(replays: Replays, key: [u8; 32], (row, live, orders): Taken, goin
 struct Rest {
     state: ReplayState,
     progress: Progress,
-    /// The cluster and boot whose gate opens.
-    opens: Option<(String, String)>,
+    /// The clusters and boots whose gates open.
+    opens: Vec<(String, String)>,
 }
 
 impl Rest {
@@ -185,7 +191,7 @@ impl Rest {
 
     async fn write(&self, replays: &Replays, id: i64) -> Result<(), ReplayError> {
         let parts = replays.parts();
-        if let Some((cluster, boot_id)) = &self.opens {
+        for (cluster, boot_id) in &self.opens {
             parts.boots.open(cluster, boot_id, parts.clock.now()).await?;
         }
         // Shown from the store, so that whoever sees it at rest can resume it.

@@ -60,6 +60,26 @@ fn warn_of_nobody(replays: &Replays, boot: &Boot, warned: &mut BTreeSet<(String,
     }
 }
 
+/// Warns of a boot that stays closed although a restore came to rest, and of what goes on.
+async fn warn_of_left(replays: &Replays, boot: &Boot) -> Result<(), ReplayError> {
+    let newest = replays.parts().boots.newest();
+    let is_closed = newest.iter().any(|newest| newest == boot && newest.closed);
+    let Some(last) = replays.last_of(boot).await?.filter(|_| is_closed) else {
+        return Ok(());
+    };
+    tracing::warn!(
+        cluster = boot.cluster,
+        boot_id = boot.boot_id,
+        replay = last.replay,
+        state = last.state.name(),
+        detail = last.detail,
+        next = last.next,
+        "this boot is not restored, and nothing more is tried by itself: filters with a boot gate refuse mutations until \
+         somebody acts"
+    );
+    Ok(())
+}
+
 /// Takes care of the targets that are this cluster; tells whether nothing is left to do for any of them.
 async fn restore(replays: &Replays, boot: &Boot, tried: &mut BTreeMap<(String, String), Tried>) -> bool {
     let targets = replays.parts().targets.iter();
@@ -69,7 +89,7 @@ async fn restore(replays: &Replays, boot: &Boot, tried: &mut BTreeMap<(String, S
         let this = (name.clone(), boot.boot_id.clone());
         let tried = tried.entry(this).or_insert_with(Tried::nothing);
         if !tried.is_left
-            && let Err(error) = tried.go_on(replays, name, &boot.boot_id).await
+            && let Err(error) = tried.go_on(replays, name, boot).await
         {
             let error = &error as &dyn Error;
             tracing::warn!(target = name, error, "cannot restore yet");
@@ -90,13 +110,13 @@ impl Tried {
     }
 
     /// Begins the restore, and resumes it when it breaks off, until it is over or people have to look.
-    async fn go_on(&mut self, replays: &Replays, name: &str, boot_id: &str) -> Result<(), ReplayError> {
+    async fn go_on(&mut self, replays: &Replays, name: &str, boot: &Boot) -> Result<(), ReplayError> {
+        let boot_id = boot.boot_id.as_str();
         let Some(id) = self.replay else {
             self.replay = begin(replays, name, boot_id).await?;
             self.since = Stopwatch::start();
             tracing::info!(target = name, boot_id, replay = self.replay, "restoring");
-            self.leave_if(self.replay.is_none(), name, boot_id);
-            return Ok(());
+            return self.leave_if(self.replay.is_none(), replays, boot).await;
         };
         match replays.course(id).await? {
             Course::Broke if self.since.elapsed() >= self.pause => {
@@ -104,20 +124,20 @@ impl Tried {
                 self.since = Stopwatch::start();
                 let is_resumed = resume(replays, id).await?;
                 tracing::info!(target = name, boot_id, replay = id, is_resumed, "the restore broke off");
-                self.leave_if(!is_resumed, name, boot_id);
+                self.leave_if(!is_resumed, replays, boot).await?;
             }
             Course::Broke | Course::Runs => {}
-            Course::Stopped => self.leave_if(true, name, boot_id),
-            Course::Over => self.is_left = true,
+            Course::Stopped | Course::Over => self.leave_if(true, replays, boot).await?,
         }
         Ok(())
     }
 
-    fn leave_if(&mut self, is_left: bool, target: &str, boot_id: &str) {
-        self.is_left = is_left;
+    async fn leave_if(&mut self, is_left: bool, replays: &Replays, boot: &Boot) -> Result<(), ReplayError> {
         if is_left {
-            tracing::warn!(target, boot_id, "a restore of this boot stopped: not resumed by itself");
+            warn_of_left(replays, boot).await?;
         }
+        self.is_left = is_left;
+        Ok(())
     }
 }
 

@@ -131,6 +131,46 @@ async fn what_clients_changed_before_the_gate_is_told_and_the_restore_stops() {
     assert_eq!(view["early"].as_array().map(Vec::len), Some(1), "{view:#}");
     assert_ne!(view["state"], "finished", "{view:#}");
     assert_eq!(queue(&stack, &upstream).await, [json!("early")]);
+    // Somebody has to act, and is told so: in the log, by a number, and by the boot itself.
+    let command = "replayd restore --target queue --on-early keep";
+    eventually("a warning with what goes on", Duration::from_secs(10), || async {
+        let log = stack.replayd().log();
+        let is_told = log.lines().any(|line| line.contains("WARN") && line.contains(command));
+        is_told.then_some(()).ok_or(log)
+    })
+    .await;
+    let boots = stack.replayd().get("/api/v1/boots").await;
+    assert_eq!(boots["items"][0]["last_restore"]["next"], command, "{boots:#}");
+    let page = stack.replayd().request("GET", "/metrics").send().await.text();
+    for line in [
+        "replayd_boots_closed{cluster=\"queue\"} 1",
+        "replayd_replays_ended_total{kind=\"restore\",state=\"refused\",exit_code=\"4\"} 1",
+    ] {
+        assert!(page.contains(line), "no `{line}` in\n{page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_keeps_what_was_early_is_restored_although_a_client_was_first() {
+    let port = free_port();
+    let upstream = Upstream::start_at(([127, 0, 0, 1], port).into());
+    let Some(stack) = settings(port, "on_early = \"keep\"").start().await else {
+        return;
+    };
+    stack.gauge_is("wasmcustom.reprise_has_policy", 1).await;
+    assert_eq!(post(&stack, "before").await.status, 201);
+    stack.replayd().captured("path=/api/commands", 1).await;
+    drop(upstream);
+    is_gone(port).await;
+    let upstream = Upstream::start_at(([127, 0, 0, 1], port).into());
+    assert_eq!(post(&stack, "early").await.status, 201);
+    eventually("clients may change it again", Duration::from_secs(30), || async {
+        let response = post(&stack, "after").await;
+        (response.status == 201).then_some(()).ok_or_else(|| response.text())
+    })
+    .await;
+    let expected = ["early", "before", "after"].map(|command| json!(command));
+    assert_eq!(queue(&stack, &upstream).await, expected);
 }
 
 /// Clients that post one command after the other, whatever happens; each until it is taken.
@@ -248,7 +288,7 @@ async fn a_gate_that_no_restore_opens_is_opened_by_hand() {
     assert_eq!(post(&stack, "too early").await.problem().as_deref(), Some("restoring"));
     eventually("replayd knows of it", Duration::from_secs(10), || async {
         let boots = stack.replayd().get("/api/v1/boots").await;
-        (boots["items"][0]["closed"] == true)
+        (boots["items"][0]["restored"] == false)
             .then_some(())
             .ok_or_else(|| format!("{boots:#}"))
     })

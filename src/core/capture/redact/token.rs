@@ -71,6 +71,11 @@ pub fn tokens(bytes: &[u8]) -> usize {
     bytes.windows(TOKEN_BYTES).filter(|each| is_token(each)).count()
 }
 
+/// Finds the tokens in `bytes`, in order.
+pub fn all_tokens(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.windows(TOKEN_BYTES).filter(|each| is_token(each))
+}
+
 fn is_token(bytes: &[u8]) -> bool {
     let rest = bytes.strip_prefix(PREFIX);
     rest.is_some_and(|rest| rest.iter().all(|byte| ALPHABET.contains(byte)))

@@ -1,13 +1,10 @@
 //! What the worker asks and tells: which replays are to be driven, and how they come to rest.
 
-use super::{Counts, Live, Order, Progress, ReplayError, ReplayState, ReplayView, Replays, exit, progress_of, to_json};
+use super::{Counts, Live, Order, Progress, ReplayError, ReplayState, Replays, exit, progress_of, to_json};
 use crate::store::{ReplayChange, ReplayRow, TargetBoot};
 use std::collections::btree_map::Entry;
 use std::sync::PoisonError;
 use tokio::sync::mpsc;
-
-/// Replays that are looked at together.
-const LOOKED_AT: u32 = 100;
 
 /// How a restore is, to whoever would have it go on without being asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,32 +56,18 @@ impl Replays {
         Ok(())
     }
 
-    /// Finds the last whole restore of a boot.
-    pub(crate) async fn last_restore(&self, target: &str, boot_id: &str) -> Result<Option<(i64, Course)>, ReplayError> {
-        let cluster = self.parts.targets.get(target);
-        let cluster = cluster.and_then(|target| target.cluster.as_deref());
-        let is_it =
-            |view: &ReplayView| view.spec.is_whole_restore(cluster) && view.target == target && view.boot_id == boot_id;
-        let mut before = None;
-        loop {
-            let rows = self.parts.store.replays(before, LOOKED_AT).await?;
-            if let Some(row) = rows.iter().find(|row| is_it(&self.view(row))) {
-                return Ok(Some((row.id, self.course_of(row))));
-            }
-            before = rows.last().map(|row| row.id);
-            if before.is_none() {
-                return Ok(None);
-            }
-        }
-    }
-
     /// Tells how a restore is.
     pub(crate) async fn course(&self, id: i64) -> Result<Course, ReplayError> {
         Ok(self.course_of(&self.row(id).await?))
     }
 
-    fn course_of(&self, row: &ReplayRow) -> Course {
+    pub(super) fn course_of(&self, row: &ReplayRow) -> Course {
         Course::of(self.view(row).state, &progress_of(row))
+    }
+
+    /// Tells what a replay is for.
+    pub(crate) fn kind(&self, row: &ReplayRow) -> &'static str {
+        self.view(row).kind.name()
     }
 
     /// Waits until something may have to be driven.

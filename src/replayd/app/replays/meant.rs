@@ -34,6 +34,8 @@ pub(crate) struct Meant {
     pub(crate) rules: Rules,
     /// What follows on a response that differs.
     pub(crate) on_mismatch: OnMismatch,
+    /// Whether what is sealed may go to the target.
+    pub(crate) is_trusted: bool,
     /// Rules that replace values.
     pub(crate) map: Vec<Rule>,
     /// Whether the automatic mapping is on.
@@ -66,6 +68,7 @@ impl ReplaySpec {
     /// [`ReplayError::Invalid`] or [`ReplayError::Filter`].
     pub(crate) fn meant_at(&self, target: &Target) -> Result<Meant, ReplayError> {
         let mut meant = self.meant()?;
+        meant.is_trusted = target.allowed;
         let clusters = &mut meant.query.clusters;
         if self.kind == Kind::Restore && clusters.is_empty() {
             // What was imported may name no cluster.
@@ -79,6 +82,9 @@ impl ReplaySpec {
         let is_restore = self.kind == Kind::Restore;
         let mode = self.mode();
         self.check_boot_id()?;
+        if self.count == Some(0) {
+            return Err(invalid("count", "0 is nothing; allowed is 1 and more".to_owned()));
+        }
         let mut query = self.query.query().map_err(ReplayError::Filter)?;
         query.paths_not.extend(self.excluded_urls.iter().cloned());
         query.id_min = query.id_min.max(self.start_from_id);
@@ -99,6 +105,7 @@ impl ReplaySpec {
             } else {
                 OnMismatch::Ignore
             }),
+            is_trusted: false,
             auto_map: self.auto_map.unwrap_or(matches!(mode, Mode::Serial | Mode::Causal)),
             map: self.rules()?,
             compare: self.compare_meant(is_restore)?,

@@ -1,14 +1,15 @@
 //! Which captures a replay sends: the list is read page by page, and each capture is judged by the core.
 
 use super::meant::Meant;
+use super::withheld::{Told, kind, tokens, told, withheld};
 use crate::clock::UnixMillis;
 use crate::store::captures::{Capture, CaptureColumn, CaptureId, CaptureOrder, CaptureRow, Captures, Epoch, Page};
 use crate::store::{BootLedger, StoreError};
 use reprise_core::http::Pairs;
 use reprise_core::replay::clock::{Reading, clocks};
 use reprise_core::replay::compact::{Mutation, Rule, compact};
+use reprise_core::replay::hidden::Hidden;
 use reprise_core::replay::per_key::{Asked, PerKey};
-use reprise_core::replay::request::Outgoing;
 use reprise_core::replay::schedule::Item;
 use reprise_core::replay::select::{Body, Boot, Choice, Facts, LeftOut, choose};
 use reprise_core::replay::step::{Doubt, OnDoubt, Settlement, is_idempotent, settle};
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Captures that are looked at together.
 const PAGE: u32 = 500;
 /// Why a capture is left out that the target has.
-const KNOWN: &str = "the target has it";
+const KNOWN: &str = "on the target already";
 
 /// What a replay sends, and what not.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub(crate) struct Selection {
     gaps: Vec<Chosen>,
     /// What is not sent, and may make up for what would be.
     rest: Vec<Chosen>,
+    /// What the responses of the others tell anew.
+    told: Told,
     /// What is left out, by reason.
     pub(crate) left_out: BTreeMap<String, u64>,
     /// Mutations that clients made on the new boot.
@@ -53,6 +56,8 @@ pub(crate) struct Chosen {
     /// When it is sent.
     pub(crate) item: Item,
     is_weak: bool,
+    /// What is not known of it, and the tokens that stand for that.
+    hidden: Option<(Hidden, Vec<Vec<u8>>)>,
     fate: Fate,
     epoch: Option<Epoch>,
     began_at: UnixMillis,
@@ -78,6 +83,8 @@ pub(crate) struct Restoring {
     pub(crate) boot_id: String,
     /// When it was heard of first.
     pub(crate) seen_at: UnixMillis,
+    /// When a restore had brought everything back; none if none did.
+    pub(crate) whole_since: Option<UnixMillis>,
     /// What it has from restores, and what it may have.
     pub(crate) ledger: BootLedger,
     /// What becomes of what it may have.
@@ -143,6 +150,15 @@ async fn wholes(
 }
 
 impl Chosen {
+    /// Tells why it is not sent.
+    fn why(&self) -> String {
+        match (&self.hidden, self.fate) {
+            (_, Fate::Missing(why)) => reason(why).to_owned(),
+            (Some((why, _)), _) => told(why),
+            (None, _) => String::new(),
+        }
+    }
+
     const fn mutation(&self) -> Mutation<'_> {
         Mutation {
             method: self.method.as_bytes(),
@@ -158,40 +174,20 @@ impl Chosen {
 impl Selection {
     fn take(&mut self, row: CaptureRow, whole: Option<&Capture>, meant: &Meant, boot: Option<&Restoring>) {
         self.captures = self.captures.saturating_add(1);
-        let facts = Facts {
-            method: row.method.as_bytes(),
-            state: row.state,
-            status: row.status,
-            not_replayable: &row.not_replayable,
-            boot_id: &row.boot_id,
-            began_unix_ms: u64::try_from(row.began_at.0).unwrap_or_default(),
-            body: whole.map_or(Body::Whole, |capture| Body::of(&capture.request)),
+        let Some(fate) = self.fate(&row, whole, meant, boot) else {
+            return;
         };
-        let is_known = boot.is_some_and(|boot| boot.ledger.sure.binary_search(&row.id.0).is_ok());
-        let of = boot.map(|boot| Boot {
-            id: &boot.boot_id,
-            seen_unix_ms: u64::try_from(boot.seen_at.0).ok(),
-        });
-        let fate = match choose(&facts, &meant.rules, of.as_ref(), is_known) {
-            Choice::Send => self.doubted(&row, boot, Fate::Send),
-            Choice::Missing(why) => self.doubted(&row, boot, Fate::Missing(why)),
-            Choice::Known => {
-                self.leave_out(KNOWN);
-                Fate::There
-            }
-            Choice::Early => {
-                self.early.push(row.id.0);
-                Fate::There
-            }
-            Choice::LeftOut(why) => return self.leave_out(reason(why)),
-        };
-        let is_forced = meant.rules.force;
-        let is_stuck = |whole| match fate {
-            Fate::Send => !can_go(whole, is_forced),
-            Fate::Missing(_) => true,
+        let sent = whole.filter(|_| matches!(fate, Fate::Send | Fate::Resend));
+        if let Some(capture) = sent.filter(|_| meant.auto_map) {
+            self.told.hear(capture);
+        }
+        let hidden = sent.and_then(|capture| Some((withheld(capture, meant)?, tokens(capture, meant.is_trusted))));
+        let is_stuck = match fate {
+            Fate::Send => hidden.is_some(),
+            Fate::Missing(_) => whole.is_some(),
             Fate::Resend | Fate::There => false,
         };
-        let is_weak = whole.is_some_and(|whole| is_conditional(whole) || is_stuck(whole));
+        let is_weak = is_stuck || whole.is_some_and(is_conditional);
         let list = match fate {
             Fate::Send | Fate::Resend => &mut self.sends,
             Fate::Missing(_) | Fate::There => &mut self.rest,
@@ -199,6 +195,7 @@ impl Selection {
         list.push(Chosen {
             id: row.id,
             is_weak,
+            hidden,
             fate,
             epoch: row.epoch,
             began_at: row.began_at,
@@ -213,6 +210,48 @@ impl Selection {
             target: row.target,
             status: row.status,
         });
+    }
+
+    /// Decides on a capture; none if it is left out for good.
+    fn fate(
+        &mut self,
+        row: &CaptureRow,
+        whole: Option<&Capture>,
+        meant: &Meant,
+        boot: Option<&Restoring>,
+    ) -> Option<Fate> {
+        let facts = Facts {
+            method: row.method.as_bytes(),
+            state: row.state,
+            reason: &row.reason,
+            status: row.status,
+            not_replayable: &row.not_replayable,
+            boot_id: &row.boot_id,
+            began_unix_ms: u64::try_from(row.began_at.0).unwrap_or_default(),
+            body: whole.map_or(Body::Whole, |capture| Body::of(&capture.request)),
+        };
+        let is_known = boot.is_some_and(|boot| boot.ledger.sure.binary_search(&row.id.0).is_ok());
+        let of = boot.map(|boot| Boot {
+            id: &boot.boot_id,
+            seen_unix_ms: u64::try_from(boot.seen_at.0).ok(),
+            whole_unix_ms: boot.whole_since.and_then(|since| u64::try_from(since.0).ok()),
+        });
+        Some(match choose(&facts, &meant.rules, of.as_ref(), is_known) {
+            Choice::Send => self.doubted(row, boot, Fate::Send),
+            Choice::Missing(why) => self.doubted(row, boot, Fate::Missing(why)),
+            Choice::Known => {
+                self.leave_out(KNOWN);
+                Fate::There
+            }
+            Choice::Early => {
+                self.early.push(row.id.0);
+                Fate::There
+            }
+            Choice::LeftOut(why) => {
+                self.leave_out(reason(why));
+                return None;
+            }
+        })
     }
 
     /// Decides on what would be sent, and what the boot may have.
@@ -230,7 +269,7 @@ impl Selection {
         match settle(boot.on_doubt, doubt) {
             Settlement::Resend if fate == Fate::Send => return Fate::Resend,
             Settlement::Resend => return fate,
-            Settlement::Skip => self.leave_out("the target may have it"),
+            Settlement::Skip => self.leave_out("perhaps on the target already"),
             Settlement::Ask | Settlement::Stop => self.in_doubt.push(row.id.0),
         }
         Fate::There
@@ -242,12 +281,15 @@ impl Selection {
         all.append(&mut self.sends);
         all.sort_unstable_by_key(|chosen| chosen.id);
         Streams::default().tell(&mut all);
+        if all.iter().all(|chosen| chosen.fate == Fate::There) && self.in_doubt.is_empty() {
+            self.forgive();
+        }
         let mutations: Vec<_> = all.iter().map(Chosen::mutation).collect();
         let superseded: HashSet<_> = compact(&mutations, rules).into_iter().map(|each| each.at).collect();
         for (at, chosen) in all.into_iter().enumerate() {
             match chosen.fate {
                 Fate::There => {}
-                _ if superseded.contains(&at) => self.leave_out("something later makes up for it"),
+                _ if superseded.contains(&at) => self.leave_out("made up for by something later"),
                 Fate::Send | Fate::Resend => self.sends.push(chosen),
                 Fate::Missing(why) => {
                     self.leave_out(reason(why));
@@ -257,11 +299,38 @@ impl Selection {
         }
     }
 
+    /// Where nothing is to be brought back, nothing was too early for it.
+    fn forgive(&mut self) {
+        for _ in std::mem::take(&mut self.early) {
+            self.leave_out(KNOWN);
+        }
+    }
+
     /// Shows what becomes a step: what is sent, and what would have to be.
     pub(crate) fn steps(&self) -> Vec<&Chosen> {
         let mut steps: Vec<_> = self.sends.iter().chain(&self.gaps).collect();
         steps.sort_unstable_by_key(|chosen| chosen.id);
         steps
+    }
+
+    /// Takes out what would not be sent as it is: what is not known of it, unless a response before it may tell that.
+    pub(crate) fn withhold(&mut self) -> Vec<(Chosen, String)> {
+        let told = std::mem::take(&mut self.told);
+        let is_withheld = |chosen: &mut Chosen| {
+            let hidden = chosen.hidden.as_ref();
+            hidden.is_some_and(|(_, tokens)| !told.has(chosen.id.0, tokens))
+        };
+        let withheld: Vec<_> = self.sends.extract_if(.., is_withheld).collect();
+        let mut all: Vec<_> = self.gaps.iter().map(|gap| (gap.clone(), gap.why())).collect();
+        for chosen in withheld {
+            if let Some((why, _)) = &chosen.hidden {
+                self.leave_out(kind(why));
+            }
+            let why = chosen.why();
+            all.push((chosen, why));
+        }
+        all.sort_unstable_by_key(|(chosen, _)| chosen.id);
+        all
     }
 
     fn leave_out(&mut self, reason: &str) {
@@ -276,26 +345,17 @@ fn is_conditional(capture: &Capture) -> bool {
     pairs.any(|(name, _)| name.starts_with(b"if-"))
 }
 
-/// Tells whether nothing that was redacted would have to go out as a token.
-fn can_go(capture: &Capture, is_forced: bool) -> bool {
-    let out = Outgoing::read(&capture.request).map(|mut out| {
-        // What is sealed is known, whatever it is.
-        out.finish(&capture.sealed);
-        out
-    });
-    out.is_some_and(|out| is_forced || out.tokens == 0)
-}
-
 /// Tells why a capture is left out.
 pub(crate) const fn reason(why: LeftOut) -> &'static str {
     match why {
-        LeftOut::Safe => "it changed nothing",
-        LeftOut::NotReplayable => "it cannot be sent again",
-        LeftOut::Redacted => "its body was redacted",
-        LeftOut::Truncated => "its body is not whole (--force sends it)",
-        LeftOut::Broken => "its client went away before its end",
-        LeftOut::Incomplete => "nobody saw its end",
-        LeftOut::Status => "its status is not meant",
+        LeftOut::Safe => "changes nothing",
+        LeftOut::NotReplayable => "cannot be sent again",
+        LeftOut::Redacted => "body redacted as a whole",
+        LeftOut::Truncated => "body not whole; --force sends it",
+        LeftOut::Broken => "client went away before the end",
+        LeftOut::Incomplete => "end not seen",
+        LeftOut::NotSent => "never reached the application",
+        LeftOut::Status => "status not meant",
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Progress {
     pub(crate) question: Option<Question>,
     pub(crate) early: Vec<i64>,
     pub(crate) left_out: BTreeMap<String, u64>,
+    /// Redacted headers that answered requests went without, and how many did.
+    pub(crate) headers_left_out: BTreeMap<String, u64>,
     pub(crate) exit_code: Option<u8>,
     /// Steps without an answer that the target lacks, or may lack, at the end.
     pub(crate) missing: u64,
@@ -53,6 +55,11 @@ impl ReplayState {
             Self::Refused => "refused",
             Self::Failed => "failed",
         }
+    }
+
+    /// Names the state as people read it.
+    pub(crate) fn words(self) -> String {
+        self.name().replace('_', " ")
     }
 
     /// Reads a name; one that no replayd writes is a failure.
@@ -92,6 +99,7 @@ pub(super) fn view(row: &ReplayRow, state: ReplayState, progress: Progress) -> R
         question: progress.question,
         early: progress.early,
         left_out: progress.left_out,
+        headers_left_out: progress.headers_left_out,
         exit_code: progress.exit_code,
         spec,
     }
@@ -128,6 +136,7 @@ mod tests {
         for name in names {
             assert_eq!(ReplayState::from_name(name).name(), name);
         }
+        assert_eq!(ReplayState::WaitingGate.words(), "waiting gate");
         assert_eq!(ReplayState::from_name("paused"), ReplayState::Failed);
     }
 }

@@ -1,6 +1,7 @@
 //! A replay as people and programs write it.
 
 use crate::app::filter::CaptureFilter;
+use crate::config::OnEarly;
 use reprise_core::replay::step;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -49,8 +50,10 @@ pub(crate) struct ReplaySpec {
     pub(crate) on_mismatch: Option<OnMismatch>,
     /// What follows on a request that got no response.
     pub(crate) on_error: OnError,
-    /// In a restore: what follows if clients changed the new boot before it.
-    pub(crate) on_early: OnEarly,
+    /// In a restore: what follows if clients changed the new boot before it; not given = as the target's `on_early` says,
+    /// and `stop` where it says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) on_early: Option<OnEarly>,
     /// What becomes of requests whose outcome is unknown; not given = those are sent again that cannot have a second
     /// effect, and the replay stops at the others.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,6 +110,16 @@ pub(crate) enum Kind {
     Restore,
 }
 
+impl Kind {
+    /// Names it as the API does.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Restore => "restore",
+        }
+    }
+}
+
 /// In which order and how fast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -148,17 +161,6 @@ pub(crate) enum OnError {
     Stop,
     /// It is counted.
     Continue,
-}
-
-/// What follows if clients changed the new boot before the restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum OnEarly {
-    /// The restore is refused, and tells them.
-    #[default]
-    Stop,
-    /// They stay as they are, and the restore goes on.
-    Keep,
 }
 
 /// What becomes of requests whose outcome is unknown.

@@ -1,11 +1,11 @@
 //! Planning and starting: where a replay goes, what it would send, and why it may not.
 
 use super::{
-    Chosen, Kind, Look, OnDoubt, OnEarly, PlanStep, PlanView, Progress, ReplayError, ReplaySpec, ReplayState, Replays,
-    Restoring, Selection, count, look, origin, reach, select, target, to_json,
+    Chosen, Kind, Look, OnDoubt, OnMismatch, PlanStep, PlanView, Progress, ReplayError, ReplaySpec, ReplayState,
+    Replays, Restoring, Selection, count, look, named, origin, reach, select, target, to_json,
 };
 use crate::clock::UnixMillis;
-use crate::config::Target;
+use crate::config::{OnEarly, Target};
 use crate::connector::{Connector, Reach};
 use crate::store::{Boot, NewReplay, TargetBoot};
 use reprise_core::replay::compact::Rule;
@@ -19,6 +19,7 @@ impl Replays {
     pub(crate) async fn plan(&self, spec: &ReplaySpec) -> Result<PlanView, ReplayError> {
         let target = self.target(spec)?;
         let meant = spec.meant_at(&target)?;
+        let nothing = self.about_nothing(spec, &meant).await?;
         let (boot, unknown) = match spec.kind {
             Kind::Replay => (None, None),
             Kind::Restore => {
@@ -34,11 +35,13 @@ impl Replays {
                 }
             }
         };
-        let selection = select(&*self.parts.captures, &meant, boot.as_ref(), rules(spec, &target)).await?;
+        let mut selection = select(&*self.parts.captures, &meant, boot.as_ref(), rules(spec, &target)).await?;
+        let early = refuse_restore(spec, &target, &selection);
+        let withheld = selection.withhold();
+        let stops = spec.kind == Kind::Restore && meant.on_mismatch == OnMismatch::Stop;
         let is_mutation = |chosen: &&Chosen| !is_safe(chosen.method.as_bytes());
         let mutations = selection.sends.iter().filter(is_mutation).count();
         let refusal = self.refusal(spec, &target, mutations > 0);
-        let early = refuse_restore(spec, &selection);
         let steps = selection.sends.iter().take(PLAN_STEPS_MAX).map(|chosen| PlanStep {
             capture: chosen.id.0,
             method: chosen.method.clone(),
@@ -54,8 +57,10 @@ impl Replays {
             captures: selection.captures,
             sends: count(selection.sends.len()),
             mutations: count(mutations),
-            refusal: refusal.or(unknown).or(early),
+            refusal: refusal.or(unknown).or(early).or(nothing),
             steps: steps.collect(),
+            stops_at: withheld.first().filter(|_| stops).map(|(first, _)| first.id.0),
+            withheld: withheld.into_iter().take(PLAN_STEPS_MAX).map(Into::into).collect(),
             left_out: selection.left_out,
             early: selection.early,
         })
@@ -71,6 +76,9 @@ impl Replays {
     pub(crate) async fn start(&self, spec: ReplaySpec, by: &str) -> Result<i64, ReplayError> {
         let target = self.target(&spec)?;
         let meant = spec.meant_at(&target)?;
+        if let Some(why) = self.about_nothing(&spec, &meant).await? {
+            return Err(ReplayError::Refused { why });
+        }
         if self.refusal(&spec, &target, true).is_some() {
             let boot = None;
             let selection = select(&*self.parts.captures, &meant, boot, &[]).await?;
@@ -116,10 +124,13 @@ impl Replays {
     /// Tells why a replay may not run; none if it may.
     pub(crate) fn refusal(&self, spec: &ReplaySpec, target: &Target, mutates: bool) -> Option<String> {
         let refused = mutates && !target.allowed && !spec.yes;
+        // A URL may have a target's place by any name.
+        let name = Some(&spec.target).filter(|name| self.parts.targets.contains_key(*name));
+        let name = name.map_or("NAME", String::as_str);
         refused.then(|| {
             format!(
-                "{} is not an allowed target, and something would be changed there: say `allowed = true` in [targets], \
-                 or --yes",
+                "{} is not an allowed target, and something would be changed there: say `allowed = true` in \
+                 [targets.{name}], or --yes",
                 spec.target
             )
         })
@@ -175,6 +186,7 @@ impl Replays {
         Ok(Restoring {
             boot_id: boot.boot_id.clone(),
             seen_at,
+            whole_since: self.whole_since(&boot).await?,
             ledger: self.parts.store.restored(boot).await?,
             on_doubt: in_doubt.or(spec.in_doubt).map(OnDoubt::meant),
             honours_keys: target.honours_keys,
@@ -205,8 +217,8 @@ fn other_boot(named: &str, boot: &Boot) -> ReplayError {
 fn unknown_boot(origin: &str) -> ReplayError {
     ReplayError::Refused {
         why: format!(
-            "nobody tells which boot of {origin} this is, so it may have everything already: give its target in [targets] \
-             a `probe` that tells the boot id, or the `cluster` that it is behind Envoy, or name its boot with --boot-id"
+            "nobody tells which boot of {origin} this is, so it may have everything already: give its target in \
+             [targets.NAME] a `probe` that tells the boot id, or the `cluster` that it is behind Envoy, or name its boot with --boot-id"
         ),
     }
 }
@@ -220,8 +232,10 @@ pub(crate) fn rules<'a>(spec: &ReplaySpec, target: &'a Target) -> &'a [Rule] {
 }
 
 /// Tells why a restore does not go on: clients changed the new boot before it, or nobody knows what the boot has.
-pub(crate) fn refuse_restore(spec: &ReplaySpec, selection: &Selection) -> Option<String> {
-    let stops = spec.on_early == OnEarly::Stop && !selection.early.is_empty() && !selection.sends.is_empty();
+pub(crate) fn refuse_restore(spec: &ReplaySpec, target: &Target, selection: &Selection) -> Option<String> {
+    let stops = spec.on_early.unwrap_or(target.on_early) == OnEarly::Stop
+        && !selection.early.is_empty()
+        && !selection.sends.is_empty();
     if let Some(first) = selection.in_doubt.first() {
         return Some(format!(
             "an earlier restore of this boot sent capture {first}, and no answer told whether it ran ({} such captures): \
@@ -231,8 +245,14 @@ pub(crate) fn refuse_restore(spec: &ReplaySpec, selection: &Selection) -> Option
     }
     stops.then(|| {
         format!(
-            "clients changed the new boot before the restore ({} early mutations): --on-early keep restores the rest",
-            selection.early.len()
+            "clients changed the new boot before the restore ({}): --on-early keep restores the rest",
+            early(&selection.early)
         )
     })
+}
+
+/// Counts and names early mutations.
+fn early(ids: &[i64]) -> String {
+    let mutations = if ids.len() == 1 { "mutation" } else { "mutations" };
+    format!("{} early {mutations}: {}", ids.len(), named(ids))
 }

@@ -1,7 +1,7 @@
 //! Where a replay goes: a target's name or a URL, and how well it is there.
 
 use super::ReplayError;
-use crate::config::{Target, Targets, base};
+use crate::config::{OnEarly, Target, Targets, base};
 use crate::connector::{Connector, Outgoing, Reach};
 use http::{Request, StatusCode, Uri};
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(super) fn resolve(targets: &Targets, name: &str) -> Result<Target, ReplayErr
     }
     let url = base(name).map_err(|problem| ReplayError::Invalid {
         field: "target",
-        problem: format!("{problem}, or the name of a target in replayd.toml"),
+        problem: not_a_target(targets, name, &problem),
     })?;
     let same = |target: &&Target| origin(&target.url) == origin(&url) && path(&target.url) == path(&url);
     Ok(targets.values().find(same).cloned().unwrap_or_else(|| Target {
@@ -58,8 +58,22 @@ pub(super) fn resolve(targets: &Targets, name: &str) -> Result<Target, ReplayErr
         credential: None,
         cluster: None,
         auto_restore: false,
+        on_early: OnEarly::Stop,
         rules: Vec::new(),
     }))
+}
+
+/// Says what is wrong with what is neither a target's name nor a URL.
+fn not_a_target(targets: &Targets, name: &str, problem: &str) -> String {
+    let known: Vec<_> = targets.keys().map(String::as_str).collect();
+    let known = match &*known {
+        [] => "replayd.toml has none".to_owned(),
+        known => format!("replayd.toml has {}", known.join(", ")),
+    };
+    if name.contains("://") {
+        return format!("{problem}, or the name of a target ({known})");
+    }
+    format!("`{name}` is no target ({known}) and no URL; allowed is also http://HOST:PORT/PATH or https://…")
 }
 
 /// Names who is at a URL: scheme, host and port.
@@ -184,9 +198,12 @@ mod tests {
         assert!(resolve(&targets, "shop").unwrap().allowed);
         assert!(resolve(&targets, "http://shop/api/").unwrap().allowed);
         assert!(!resolve(&targets, "http://shop/other").unwrap().allowed);
-        assert!(matches!(
-            resolve(&targets, "stage"),
-            Err(ReplayError::Invalid { field: "target", .. })
-        ));
+        for name in ["stage", "http://u@stage"] {
+            let error = resolve(&targets, name).unwrap_err().to_string();
+            assert!(
+                error.starts_with("target: ") && error.contains("replayd.toml has shop"),
+                "{error}"
+            );
+        }
     }
 }

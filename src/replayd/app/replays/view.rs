@@ -1,5 +1,6 @@
 //! Replays as they are shown.
 
+use super::plan::Chosen;
 use super::spec::{Kind, Mode, ReplaySpec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ pub(crate) struct ReplayView {
     pub(crate) early: Vec<i64>,
     /// How many captures were left out of the plan, by reason.
     pub(crate) left_out: BTreeMap<String, u64>,
+    /// Headers that were redacted and that answered requests went without, and how many did.
+    pub(crate) headers_left_out: BTreeMap<String, u64>,
     /// The command's exit code: 0 match, 1 differ, 2 transport errors, 3 interrupted and resumable, 4 refused; none
     /// while it runs.
     pub(crate) exit_code: Option<u8>,
@@ -283,6 +286,28 @@ pub(crate) struct PlanView {
     pub(crate) refusal: Option<String>,
     /// The first thousand of those that would be sent.
     pub(crate) steps: Vec<PlanStep>,
+    /// The first thousand of those that could not be sent, because not all of them is known.
+    pub(crate) withheld: Vec<Withheld>,
+    /// The first of these, if the restore would stop there.
+    pub(crate) stops_at: Option<i64>,
+}
+
+/// One request that could not be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Withheld {
+    /// Its capture.
+    pub(crate) capture: i64,
+    /// What is not known of it.
+    pub(crate) why: String,
+}
+
+impl From<(Chosen, String)> for Withheld {
+    fn from((chosen, why): (Chosen, String)) -> Self {
+        Self {
+            capture: chosen.id.0,
+            why,
+        }
+    }
 }
 
 /// One request that would be sent.

@@ -294,10 +294,42 @@ fn a_replay_that_runs_is_interrupted_by_its_number() {
     let stage = Stage::with(&[("POST", "/hold", 201), ("POST", "/b", 201)]);
     stage.run("replay --all --target shop --detach", "", 0);
     stage.upstream.wait_for(1);
-    stage.run("replays interrupt 1", "", 0);
+    assert_eq!(stage.run("replays interrupt 1", "", 0).out, "replay 1 is stopping\n");
     stage.upstream.release();
     stage.run("replays resume 1", "", 0);
     stage.sent(&["/hold", "/b"]);
+}
+
+#[test]
+fn a_long_replay_says_how_many_steps_it_shows_and_shows_all_where_asked() {
+    let captures = [("POST", "/status/500", 201); 22];
+    let stage = Stage::with(&captures);
+    let said = stage.run("replay --all --target shop", "", 1).out;
+    assert!(said.contains("20 of 22 steps shown"), "{said}");
+    assert_eq!(said.matches("/status/500").count(), 20, "{said}");
+    let all = stage.run("replays show 1 --steps all", "", 0).out;
+    assert_eq!(all.matches("/status/500").count(), 22, "{all}");
+    assert!(!all.contains("steps shown"), "{all}");
+    let json = stage.run("replays show 1 --steps all --json", "", 0).json();
+    assert_eq!(json["steps"].as_array().unwrap().len(), 22);
+}
+
+#[test]
+fn a_replay_of_nothing_is_refused() {
+    let stage = Stage::five();
+    for (line, words) in [
+        ("replay --id 99 --target shop", "there is no capture 99"),
+        ("replay --last 0 --target shop", "0 is nothing"),
+        ("replay --start-from-id 99999 --target shop", "from capture 99999 on"),
+        (
+            "replay --all --target shopp",
+            "`shopp` is no target (replayd.toml has shop)",
+        ),
+    ] {
+        let said = stage.run(line, "", 4);
+        assert!(said.err.contains(words), "{line}: {}", said.err);
+    }
+    stage.sent(&[]);
 }
 
 #[test]

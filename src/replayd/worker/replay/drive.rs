@@ -19,6 +19,7 @@ use crate::app::replays::{Kind, Order, Question, ReplayError, ReplayState, Why, 
 use crate::clock::Stopwatch;
 use crate::store::captures::{Capture, CaptureId};
 use crate::store::{Entry, Outcome, StepChange, StoreError, TargetBoot};
+use reprise_core::replay::hidden::Hidden;
 use reprise_core::replay::schedule::{Next, Schedule};
 use reprise_core::replay::step::{Effect, Event, Step};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -86,13 +87,14 @@ enum Judged {
         detail: Vec<String>,
         boot_id: String,
         binding: Vec<u8>,
+        headers_left_out: Vec<String>,
     },
     Unauthorized,
     NotSent(String),
     Lost(String),
     Unsendable(String),
     /// What was redacted of it is not known.
-    Redacted,
+    Redacted(Hidden),
     /// Not all of its body is there.
     Gap(&'static str),
     /// It was not sent, because the replay stops.

@@ -13,6 +13,10 @@ use reprise_core::replay::variables::{Exchange, Learned};
 const IS: &str = " = ";
 /// What follows a place whose values nobody may see.
 const DIFFERS: &str = " differs";
+/// What follows a place that was not there.
+const IS_NEW: &str = " is new";
+/// What follows a place that is not there any more.
+const IS_GONE: &str = " is gone";
 /// Differences that are kept of one step with what they were; of the others the place is, for `noise_from`.
 const LINES_MAX: usize = 20;
 
@@ -137,6 +141,10 @@ fn line(difference: &Difference) -> String {
     let place = &difference.place;
     match (&difference.was, &difference.is) {
         (Some(was), Some(is)) if is_plain(was) && is_plain(is) => format!("{place}{IS}{is} (was {was})"),
+        (None, Some(is)) if is_plain(is) => format!("{place}{IS}{is} (was not there)"),
+        (None, Some(_)) => format!("{place}{IS_NEW}"),
+        (Some(was), None) if is_plain(was) => format!("{place}{IS_GONE} (was {was})"),
+        (Some(_), None) => format!("{place}{IS_GONE}"),
         _ => format!("{place}{DIFFERS}"),
     }
 }
@@ -148,7 +156,10 @@ fn is_plain(shown: &str) -> bool {
 
 /// Finds the place in a line that tells a difference; a status is never noise.
 pub(super) fn place_of(line: &str) -> Option<Place> {
-    let place = line.strip_suffix(DIFFERS).or_else(|| Some(line.split_once(IS)?.0))?;
+    let bare = line.rsplit_once(" (was ").map_or(line, |(before, _)| before);
+    let without = |end: &&str| line.strip_suffix(*end).or_else(|| bare.strip_suffix(*end));
+    let place = [DIFFERS, IS_NEW, IS_GONE].iter().find_map(without);
+    let place = place.or_else(|| Some(line.split_once(IS)?.0))?;
     Place::parse(place).filter(|place| *place != Place::Status)
 }
 
@@ -176,7 +187,10 @@ mod tests {
         check("header:x-count", Some("1"), Some("2"), "header:x-count = 2 (was 1)");
         check("json:/token", Some("\"a\""), Some("\"b\""), "json:/token differs");
         check("json:/token", Some("1"), Some("\"b\""), "json:/token differs");
-        check("json:/token", None, Some("1"), "json:/token differs");
+        check("json:/count", None, Some("1"), "json:/count = 1 (was not there)");
+        check("json:/count", Some("1"), None, "json:/count is gone (was 1)");
+        check("json:/token", None, Some("\"a\""), "json:/token is new");
+        check("json:/token", Some("\"a\""), None, "json:/token is gone");
         check("header:x-token", Some("a"), Some("b"), "header:x-token differs");
         check("body", Some("<a>"), Some("<b>"), "body differs");
     }

@@ -34,7 +34,8 @@ impl Job {
                 break seen;
             }
             if since.elapsed() >= self.meant.wait_gate {
-                let detail = format!("the target did not get well: {}", seen.detail);
+                let waited_ms = self.meant.wait_gate.as_millis();
+                let detail = format!("the target is not healthy after {waited_ms} ms: {}", seen.detail);
                 return Err(End::new(ReplayState::Interrupted, exit::ERRORS, detail));
             }
             tokio::select! {
@@ -108,7 +109,7 @@ impl Job {
         let selection = selection.map_err(ReplayError::Store)?;
         let mutates = selection.sends.iter().any(|chosen| !is_safe(chosen.method.as_bytes()));
         let refusal = self.replays.refusal(&self.spec, &self.target, mutates);
-        let early = refuse_restore(&self.spec, &selection);
+        let early = refuse_restore(&self.spec, &self.target, &selection);
         self.progress.early.clone_from(&selection.early);
         self.progress.left_out.clone_from(&selection.left_out);
         if let Some(why) = refusal.or(early) {

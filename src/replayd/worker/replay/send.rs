@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use reprise_core::http::Pairs;
 use reprise_core::replay::compare::Place;
+use reprise_core::replay::hidden::{Hidden, hidden};
 use reprise_core::replay::key;
 use reprise_core::replay::request::{Header, Outgoing};
 use reprise_core::replay::variables::Variables;
@@ -74,7 +75,7 @@ pub(super) enum Got {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unmade {
     /// What was redacted of its target or body is not known.
-    Redacted,
+    Redacted(Hidden),
     /// Something else.
     Broken(String),
 }
@@ -102,10 +103,11 @@ impl Sender {
         if self.maps {
             self.variables().apply(&mut out);
         }
-        out.finish(&self.opened(capture)?);
-        if out.tokens > 0 && !self.force {
-            return Err(Unmade::Redacted);
+        let why = hidden(&out, &capture.sealed, self.target.allowed).filter(|_| !self.force);
+        if let Some(why) = why {
+            return Err(Unmade::Redacted(why));
         }
+        out.finish(&self.opened(capture)?);
         if key::own(Pairs::new(&capture.request.pairs)).is_none() {
             let made = key::derive(&self.scope, &self.name(capture, step));
             out.set_header(key::HEADER.as_bytes(), made.as_bytes());
@@ -120,6 +122,20 @@ impl Sender {
         }
         let opened = self.sealed.unseal(capture);
         opened.map_err(|error| Unmade::Broken(error.to_string()))
+    }
+
+    /// Names the headers that a request goes without, as what was redacted of them is not known.
+    pub(super) fn headers_left_out(&self, out: &Outgoing) -> Vec<String> {
+        let credential = self
+            .target
+            .credential
+            .as_ref()
+            .map(|credential| credential.header.as_str());
+        let names = out
+            .left_out
+            .iter()
+            .map(|name| String::from_utf8_lossy(name).into_owned());
+        names.filter(|name| credential != Some(name)).collect()
     }
 
     /// Names a capture among those of all installations.

@@ -18,8 +18,9 @@ use crate::app::replays::{
 };
 use crate::app::seal::SealKey;
 use crate::clock::{SystemClock, UnixMillis};
-use crate::config::{Target, Targets, base};
+use crate::config::{OnEarly, Target, Targets, base};
 use crate::connector::{Connector, Reach};
+use crate::metrics::Ends;
 use crate::store::SqliteStore;
 use crate::store::captures::{Capture, CaptureId, CaptureRow, Captures as _};
 use reprise_core::http::write_pairs;
@@ -129,6 +130,7 @@ impl Stack {
             credential: None,
             cluster: None,
             auto_restore: false,
+            on_early: OnEarly::Stop,
             rules: Vec::new(),
         };
         change(&mut target);
@@ -164,7 +166,7 @@ impl Stack {
         let replays = self.replays.clone();
         let worker = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            super::run(replays, [7; 32], stopped).await.unwrap();
+            super::run(replays, [7; 32], Ends::default(), stopped).await.unwrap();
         });
         self.worker = Some((stop, worker));
     }

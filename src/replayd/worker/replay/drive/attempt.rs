@@ -49,9 +49,10 @@ impl Attempt {
         let step = count(due.at);
         let out = match self.sender.prepare(&capture, step) {
             Ok(out) => out,
-            Err(Unmade::Redacted) => return Judged::Redacted,
+            Err(Unmade::Redacted(why)) => return Judged::Redacted(why),
             Err(Unmade::Broken(why)) => return Judged::Unsendable(why),
         };
+        let headers_left_out = self.sender.headers_left_out(&out);
         *sent_us = now_us();
         match self.sender.send(out.clone(), step, due.attempt).await {
             Got::Answer(answered) => {
@@ -73,6 +74,7 @@ impl Attempt {
                     detail,
                     boot_id: boot_of(&answered),
                     binding,
+                    headers_left_out,
                 }
             }
             Got::NotSent(why) => Judged::NotSent(why),

@@ -37,16 +37,31 @@ impl Job {
         Ok(run.conclude(ended?).await)
     }
 
-    /// Tells which gate opens at this end: only that of a boot that has everything, however often it was tried.
-    pub(in crate::worker::replay) fn opens(&self, end: &End) -> Option<(String, String)> {
-        let is_restored = self.spec.is_whole_restore(self.target.cluster.as_deref())
-            // Whoever was asked may have left something out.
-            && !(self.spec.interactive && self.progress.counts.skipped > 0)
-            && end.state == ReplayState::Finished
-            && self.progress.missing == 0
-            && !self.progress.boot_id.is_empty();
-        let cluster = self.target.cluster.clone().filter(|_| is_restored)?;
-        Some((cluster, self.progress.boot_id.clone()))
+    /// Tells which gates open at this end: only those of a boot that has everything, however often it was tried.
+    pub(in crate::worker::replay) fn opens(&self, end: &End) -> Vec<(String, String)> {
+        let is_whole = |cluster: &String| self.progress.is_whole(&self.spec, end.state, Some(cluster));
+        let clusters = self.clusters().into_iter().filter(is_whole);
+        clusters
+            .map(|cluster| (cluster, self.progress.boot_id.clone()))
+            .collect()
+    }
+
+    /// Finds the clusters whose boot this was: that of the target, else those of which a proxy saw the id that it shows.
+    fn clusters(&self) -> Vec<String> {
+        let boot_id = &self.progress.boot_id;
+        if let Some(cluster) = &self.target.cluster {
+            let of_proxies = self.is_of_proxies(cluster, boot_id);
+            return of_proxies.then(|| cluster.clone()).into_iter().collect();
+        }
+        // A name that people gave, or that only a body told, may be another boot's elsewhere.
+        if !self.boot.target.is_empty() {
+            return Vec::new();
+        }
+        let newest = self.replays.parts().boots.newest().into_iter();
+        newest
+            .filter(|boot| boot.boot_id == *boot_id)
+            .map(|boot| boot.cluster)
+            .collect()
     }
 
     async fn begin(&mut self, boot: Option<&Restoring>) -> Result<Run<'_>, End> {

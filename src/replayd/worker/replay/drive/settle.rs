@@ -2,19 +2,19 @@
 
 use super::{Ask, Done, Due, End, Judged, Lesson, Mem, Run};
 use crate::app::replays::{
-    Answer, Counts, Decision, Kind, OnDoubt, OnError, OnMismatch, ReplayState, Why, count, exit, look,
+    Answer, Counts, Decision, Kind, OnDoubt, OnError, OnMismatch, ReplayState, Why, count, exit, look, withheld_kind,
+    withheld_told,
 };
 use crate::store::{BootLedger, Outcome, StepRow};
+use reprise_core::replay::hidden::Hidden;
 use reprise_core::replay::step::{Doubt, Effect, Event, Settlement, Step, is_idempotent, settle};
+use std::collections::BTreeMap;
 
 /// Attempts at one step; a target that never answers does not get it for ever.
 const ATTEMPTS_MAX: u32 = 5;
 
 /// Differences that are told when a replay stops or asks.
 const SHOWN_MAX: usize = 20;
-
-/// Why a step is left out whose values are not known.
-const REDACTED: &str = "a part of it was redacted, and nothing sealed may be put back (--force sends the tokens)";
 
 impl Run<'_> {
     /// Takes the steps up where they are.
@@ -93,6 +93,7 @@ impl Run<'_> {
                 detail,
                 boot_id,
                 binding,
+                headers_left_out,
             } => {
                 self.lateness.add(late_us);
                 self.latency.add(latency_us);
@@ -105,12 +106,15 @@ impl Run<'_> {
                     detail,
                 };
                 self.meet_boot(boot_id);
+                for name in headers_left_out {
+                    add_one(&mut self.job.progress.headers_left_out, name);
+                }
                 self.answered(due, outcome, Lesson { ran, binding });
             }
             Judged::Held => self.unsent(due, Vec::new()),
             Judged::Unauthorized => self.unauthorized(due).await,
             Judged::NotSent(why) => self.not_sent(due, &why),
-            Judged::Redacted => self.redacted(due),
+            Judged::Redacted(why) => self.redacted(due, &why),
             Judged::Gap(why) => self.gap(due, why),
             // What a restore cannot send is missing afterwards.
             Judged::Unsendable(why) if self.job.spec.kind == Kind::Restore => self.not_sent(due, &why),
@@ -191,22 +195,21 @@ impl Run<'_> {
     }
 
     /// Leaves out what would go out with tokens in the place of values.
-    fn redacted(&mut self, due: Due) {
-        let left_out = &mut self.job.progress.left_out;
-        let count = left_out.entry(REDACTED.to_owned()).or_default();
-        *count = count.saturating_add(1);
+    fn redacted(&mut self, due: Due, why: &Hidden) {
+        add_one(&mut self.job.progress.left_out, withheld_kind(why).to_owned());
+        let why = withheld_told(why);
         if self.job.spec.kind == Kind::Restore {
-            return self.gap(due, REDACTED);
+            return self.gap(due, &why);
         }
         self.unsent(due, Vec::new());
-        self.skip(due.at, REDACTED.to_owned());
+        self.skip(due.at, why);
     }
 
     /// Leaves out what a restore lacks afterwards, as if its response differed.
     fn gap(&mut self, due: Due, why: &str) {
         self.unsent(due, Vec::new());
         self.miss(due.at, why, Some(false));
-        self.differ(due, format!("it is not sent, {why}"));
+        self.differ(due, format!("it is not sent: {why}"));
     }
 
     /// Leaves out what was meant to be sent; what is in doubt stays so, and nobody sends it again unasked.
@@ -396,4 +399,9 @@ impl Run<'_> {
         }
         true
     }
+}
+
+fn add_one(counts: &mut BTreeMap<String, u64>, of: String) {
+    let count = counts.entry(of).or_default();
+    *count = count.saturating_add(1);
 }

@@ -4,7 +4,9 @@ use super::cases::broken;
 use super::responses::restarted;
 use super::{Stack, capture, posts};
 use crate::app::replays::{ReplayState, ReplayView};
-use crate::store::captures::Capture;
+use crate::clock::UnixMillis;
+use crate::config::{OnEarly, Target, base};
+use crate::store::captures::{Capture, Captures as _};
 
 const RESTORE: &str = r#"{"kind": "restore", "target": "shop"}"#;
 const CONTINUES: &str = r#"{"kind": "restore", "target": "shop", "on_error": "continue"}"#;
@@ -65,6 +67,106 @@ async fn a_restore_that_goes_on_tells_what_is_missing() {
     let view = stack.run(SKIPS).await;
     check(&stack, &view, (ReplayState::Finished, 1, false));
     assert_eq!((view.counts.skipped, view.counts.answered), (1, 1), "{view:#?}");
+}
+
+/// What a client did on the new boot before its restore, and two captures from before.
+fn with_early() -> Vec<Capture> {
+    let mut captures = posts(3);
+    captures[2].row.boot_id = "boot-1".to_owned();
+    captures
+}
+
+#[tokio::test]
+async fn a_boot_that_stays_closed_tells_why_and_what_goes_on() {
+    let stack = restarted(with_early()).await;
+    let boot = &stack.boots.newest()[0];
+    assert_eq!(stack.replays.last_of(boot).await.unwrap(), None);
+    let view = stack.run(RESTORE).await;
+    check(&stack, &view, (ReplayState::Refused, 4, false));
+    let last = stack.replays.last_of(boot).await.unwrap().unwrap();
+    assert!(last.detail.contains("1 early mutation: capture 3"), "{last:?}");
+    assert_eq!(last.next, "replayd restore --target shop --on-early keep");
+    let id = stack.start_replay(r#"{"kind": "restore", "target": "shop", "on_early": "keep", "interactive": true}"#);
+    let id = id.await;
+    stack.question(id, |_| true).await;
+    stack.replays.interrupt(id).await.unwrap();
+    stack.rest(id).await;
+    let last = stack.replays.last_of(boot).await.unwrap().unwrap();
+    assert_eq!(last.next, format!("replayd replays resume {id}"));
+}
+
+#[tokio::test]
+async fn a_target_that_keeps_what_was_early_is_restored_unless_the_restore_says_otherwise() {
+    let keeps = |target: &mut Target| target.on_early = OnEarly::Keep;
+    let stack = restarted(with_early()).await.configured(keeps).await;
+    let view = stack
+        .run(r#"{"kind": "restore", "target": "shop", "on_early": "stop"}"#)
+        .await;
+    check(&stack, &view, (ReplayState::Refused, 4, false));
+    let view = stack.run(RESTORE).await;
+    check(&stack, &view, (ReplayState::Finished, 0, true));
+    assert_eq!(stack.upstream.targets(), ["/n/1", "/n/2"]);
+}
+
+#[tokio::test]
+async fn what_clients_do_after_a_restore_is_not_early() {
+    let stack = restarted(posts(1)).await;
+    let view = stack.run(RESTORE).await;
+    check(&stack, &view, (ReplayState::Finished, 0, true));
+    let mut later = capture("POST", "/n/2", "{}");
+    later.row.boot_id = "boot-1".to_owned();
+    later.row.began_at = UnixMillis(view.ended_ms.unwrap());
+    let late = capture("POST", "/n/3", "{}");
+    stack.store.import(vec![later, late], UnixMillis(0)).await.unwrap();
+    let view = stack.run(RESTORE).await;
+    check(&stack, &view, (ReplayState::Finished, 0, true));
+    assert!(view.early.is_empty(), "{view:#?}");
+    assert_eq!(stack.upstream.targets(), ["/n/1", "/n/3"]);
+}
+
+#[tokio::test]
+async fn nothing_is_early_where_nothing_is_to_be_restored() {
+    let mut captures = posts(2);
+    for capture in &mut captures {
+        capture.row.boot_id = "boot-1".to_owned();
+    }
+    let view = Stack::start(captures).await.run(RESTORE).await;
+    assert_eq!((view.exit_code, view.early), (Some(0), vec![]));
+    assert_eq!(view.left_out.values().sum::<u64>(), 2, "{:?}", view.left_out);
+}
+
+#[tokio::test]
+async fn a_restore_by_url_opens_the_boot_that_its_target_shows() {
+    let stack = restarted(posts(1)).await;
+    let elsewhere = |target: &mut Target| target.url = base("http://127.0.0.1:1").unwrap();
+    let stack = stack.configured(elsewhere).await;
+    let by_url = |more: &str| {
+        format!(
+            r#"{{"kind": "restore", "target": "{}", "yes": true{more}}}"#,
+            stack.upstream.url()
+        )
+    };
+    let part = stack.run(&by_url(r#", "query": {"path": "/n/*"}"#)).await;
+    check(&stack, &part, (ReplayState::Finished, 0, false));
+    let whole = stack.run(&by_url("")).await;
+    check(&stack, &whole, (ReplayState::Finished, 0, true));
+}
+
+#[tokio::test]
+async fn a_restore_by_url_opens_no_other_boot_than_it_saw() {
+    let stack = restarted(posts(1)).await;
+    let elsewhere = |target: &mut Target| target.url = base("http://127.0.0.1:1").unwrap();
+    let stack = stack.configured(elsewhere).await;
+    let url = stack.upstream.url();
+    stack.upstream.reboot("boot-7");
+    let view = stack
+        .run(&format!(r#"{{"kind": "restore", "target": "{url}", "yes": true}}"#))
+        .await;
+    check(&stack, &view, (ReplayState::Finished, 0, false));
+    stack.upstream.reboot("");
+    let named = format!(r#"{{"kind": "restore", "target": "{url}", "yes": true, "boot_id": "boot-1"}}"#);
+    let view = stack.run(&named).await;
+    check(&stack, &view, (ReplayState::Finished, 0, false));
 }
 
 #[tokio::test]

@@ -215,16 +215,69 @@ async fn what_was_redacted_and_not_sealed_is_left_out() {
 }
 
 #[tokio::test]
+async fn a_plan_and_its_run_agree_on_what_cannot_be_sent() {
+    const TOKEN: &str = "rdt_abcdefghijklmnopqrstuvwx27";
+    let mut hidden = capture("POST", "/n/1", &format!(r#"{{"password": "{TOKEN}"}}"#));
+    hidden.row.redacted = true;
+    let stack = Stack::start(vec![hidden, capture("POST", "/n/2", "{}")]).await;
+    for spec in [
+        r#"{"target": "shop"}"#,
+        r#"{"kind": "restore", "target": "shop", "on_mismatch": "skip"}"#,
+    ] {
+        let plan = stack.replays.plan(&serde_json::from_str(spec).unwrap()).await.unwrap();
+        assert_eq!((plan.sends, plan.stops_at), (1, None), "{plan:#?}");
+        assert_eq!(plan.withheld[0].capture, 1);
+        assert!(
+            plan.withheld[0].why.starts_with("json:/password was redacted"),
+            "{plan:#?}"
+        );
+        let view = stack.run(spec).await;
+        assert_eq!((view.counts.answered, view.counts.skipped), (1, 1), "{view:#?}");
+        assert_eq!(view.left_out, plan.left_out);
+    }
+    let stops = r#"{"kind": "restore", "target": "shop", "boot_id": "boot-1"}"#;
+    let plan = stack.replays.plan(&serde_json::from_str(stops).unwrap()).await.unwrap();
+    assert_eq!(plan.stops_at, Some(1), "{plan:#?}");
+}
+
+#[tokio::test]
+async fn a_header_that_was_redacted_is_counted_where_no_credential_stands_for_it() {
+    let mut with_header = capture("POST", "/n/1", "{}");
+    let value = "Bearer rdt_abcdefghijklmnopqrstuvwx27";
+    let pairs = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "shop"),
+        (":path", "/n/1"),
+        ("authorization", value),
+    ];
+    with_header.request.pairs.clear();
+    let pairs = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    reprise_core::http::write_pairs(pairs, &mut with_header.request.pairs);
+    let stack = Stack::start(vec![with_header]).await;
+    let view = stack.run(r#"{"target": "shop"}"#).await;
+    let left: Vec<_> = view.headers_left_out.into_iter().collect();
+    assert_eq!(left, [("authorization".to_owned(), 1)]);
+}
+
+#[tokio::test]
 async fn what_was_redacted_goes_out_if_the_target_told_it_anew() {
     const TOKEN: &str = "rdt_abcdefghijklmnopqrstuvwx27";
     let captures = vec![
         answered("/login", "{}", &format!(r#"{{"access_token": "{TOKEN}"}}"#)),
         capture("POST", "/n/1", &format!(r#"{{"access_token": "{TOKEN}"}}"#)),
     ];
+    let mut captures = captures;
+    for capture in &mut captures {
+        capture.row.redacted = true;
+    }
     let stack = Stack::start(captures).await;
     stack
         .upstream
         .script(|_, _| Some((201, r#"{"access_token": "live"}"#.to_owned())));
+    let plan = serde_json::from_str(r#"{"target": "shop"}"#).unwrap();
+    let plan = stack.replays.plan(&plan).await.unwrap();
+    assert_eq!((plan.sends, plan.withheld.len()), (2, 0), "{plan:#?}");
     stack.run(r#"{"target": "shop"}"#).await;
     assert_eq!(stack.upstream.log()[1].body, br#"{"access_token": "live"}"#);
 }

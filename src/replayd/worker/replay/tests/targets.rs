@@ -207,3 +207,30 @@ async fn a_name_that_people_give_does_not_stand_for_a_boot_of_the_proxies() {
     assert_eq!(view.exit_code, Some(0), "{view:#?}");
     assert!(stack.boots.newest().is_empty());
 }
+
+#[tokio::test]
+async fn a_replay_of_nothing_is_refused_and_says_what_is_not_there() {
+    let stack = Stack::start(posts(2)).await;
+    for (spec, words) in [
+        (r#"{"target": "shop", "query": {"id": "99"}}"#, "no capture 99"),
+        (
+            r#"{"target": "shop", "query": {"id": "1,98,99"}}"#,
+            "no captures 98, 99",
+        ),
+        (r#"{"target": "shop", "start_from_id": 99999}"#, "from capture 99999 on"),
+        (r#"{"target": "shop", "query": {"path": "/none"}}"#, "/none"),
+        (r#"{"target": "shop", "count": 0}"#, "count"),
+        (r#"{"target": "shop", "compare": {"noise_from": 77}}"#, "no replay 77"),
+    ] {
+        let error = stack.replays.start(serde_json::from_str(spec).unwrap(), "test").await;
+        let error = error.unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        match stack.replays.plan(&serde_json::from_str(spec).unwrap()).await {
+            Ok(plan) => assert!(plan.refusal.unwrap().contains(words)),
+            Err(error) => assert!(error.to_string().contains(words), "{error}"),
+        }
+    }
+    assert!(stack.page().await.replays.is_empty());
+    let nothing = r#"{"kind": "restore", "target": "shop", "query": {"path": "/none"}}"#;
+    assert_eq!(stack.run(nothing).await.exit_code, Some(0));
+}

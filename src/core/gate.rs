@@ -1,9 +1,10 @@
 //! The gate: what a request's head asks for, before anything is looked up.
 
-use crate::config::{Anonymous, Document, Fingerprint, Methods, Mode, Policy, PrincipalSource, Scope, plain_path};
+use crate::caller::{Proven, principal};
+use crate::config::{Anonymous, Document, Fingerprint, Methods, Mode, Policy, Scope, plain_path};
 use crate::fingerprint::{Digest, Head};
 use crate::http::Pairs;
-use crate::id::{Namespace, Principal, PrincipalKind, Secrets, Tag, endpoint_tag, tag};
+use crate::id::{Namespace, Principal, Secrets, Tag, endpoint_tag, tag};
 use crate::key::{IdempotencyKey, KeyError};
 use crate::problem::{Dialect, Problem};
 use alloc::vec::Vec;
@@ -25,24 +26,6 @@ pub struct Request<'a> {
     pub upgrades: bool,
     /// What the proxy proved about its sender; nothing unless asked for.
     pub proven: Proven<'a>,
-}
-
-/// What the proxy proved about a request's sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Proven<'a> {
-    /// Whose token it verified, as [`subject`] writes it.
-    pub jwt: Option<&'a [u8]>,
-    /// The name in the certificate that it was shown.
-    pub mtls: Option<&'a [u8]>,
-}
-
-/// Names the subject of a token: the same subject of two issuers is two.
-///
-/// Shape: `u32le len(issuer) | issuer | subject`.
-#[must_use]
-pub fn subject(issuer: &[u8], subject: &[u8]) -> Vec<u8> {
-    let len = crate::http::len_u32(issuer.len()).to_le_bytes();
-    [&len[..], issuer, subject].concat()
 }
 
 /// What is to do with a request.
@@ -248,67 +231,6 @@ fn head(request: &Request<'_>, secrets: &Secrets) -> Digest {
     head.digest(secrets)
 }
 
-/// Names what says who the caller is (a header, `jwt` or `mtls`), and its first value: of the first source that is
-/// present.
-#[must_use]
-pub fn caller<'a>(request: &Request<'a>, document: &'a Document) -> Option<(&'a str, &'a [u8])> {
-    document.principal.iter().find_map(|source| {
-        let (_, what, _) = place(source);
-        Some((what, values(request, source).next()?))
-    })
-}
-
-/// Tells where a source is: its kind, the header if it is in one, and its own name, a cookie's within that header.
-const fn place(source: &PrincipalSource) -> (PrincipalKind, &str, &str) {
-    match source {
-        PrincipalSource::Authorization => (PrincipalKind::Authorization, "authorization", "authorization"),
-        PrincipalSource::Header(name) => (PrincipalKind::Header, name.as_str(), name.as_str()),
-        PrincipalSource::Cookie(name) => (PrincipalKind::Cookie, "cookie", name.as_str()),
-        PrincipalSource::Jwt => (PrincipalKind::Jwt, "jwt", "jwt"),
-        PrincipalSource::Mtls => (PrincipalKind::Mtls, "mtls", "mtls"),
-    }
-}
-
-/// Lists what is known at a source: what was proven, its header's lines, or the values of its cookies.
-fn values<'a>(request: &Request<'a>, source: &'a PrincipalSource) -> impl Iterator<Item = &'a [u8]> {
-    let (kind, header, name) = place(source);
-    let proven = match kind {
-        PrincipalKind::Jwt => request.proven.jwt,
-        PrincipalKind::Mtls => request.proven.mtls,
-        PrincipalKind::Authorization | PrincipalKind::Header | PrincipalKind::Cookie => None,
-    };
-    let is_header = !matches!(kind, PrincipalKind::Jwt | PrincipalKind::Mtls);
-    let lines = request
-        .pairs
-        .filter(move |(each, _)| is_header && *each == header.as_bytes());
-    let said = lines.flat_map(move |(_, line)| {
-        let is_cookie = kind == PrincipalKind::Cookie;
-        let whole = (!is_cookie).then_some(line);
-        let crumbs = is_cookie.then(|| line.split(|byte| *byte == b';'));
-        let crumbs = crumbs.into_iter().flatten();
-        whole
-            .into_iter()
-            .chain(crumbs.filter_map(move |crumb| cookie(crumb, name)))
-    });
-    proven.into_iter().chain(said)
-}
-
-/// Gives the value of a cookie (`name=value`) if it has this name.
-fn cookie<'a>(crumb: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let rest = crumb.trim_ascii().strip_prefix(name.as_bytes())?;
-    rest.strip_prefix(b"=")
-}
-
-/// Finds the caller by the first source that is present; later ones are never tried.
-fn principal(request: &Request<'_>, document: &Document, secrets: &Secrets) -> Option<Principal> {
-    document.principal.iter().find_map(|source| {
-        let (kind, _, name) = place(source);
-        let mut values = values(request, source).peekable();
-        values.peek()?;
-        Some(Principal::new(kind, name.as_bytes(), values, secrets))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -436,57 +358,12 @@ mod tests {
     }
 
     #[test]
-    fn the_first_source_that_is_present_names_the_caller() {
-        let both = document(r#""mode": "optional""#);
-        let alice = claimed(&with(&[KEY, ("authorization", "alice")]), &both);
-        let mallory = claimed(&with(&[KEY, ("authorization", "mallory")]), &both);
-        let nobody = claimed(&with(&[KEY]), &both);
+    fn keys_belong_to_their_callers() {
+        let any = document(r#""mode": "optional""#);
+        let alice = claimed(&with(&[KEY, ("authorization", "alice")]), &any);
+        let mallory = claimed(&with(&[KEY, ("authorization", "mallory")]), &any);
+        let nobody = claimed(&with(&[KEY]), &any);
         assert!(alice.tag != mallory.tag && alice.tag != nobody.tag && nobody.anonymous && !alice.anonymous);
-        let text = r#"{"version": 1, "principal": [{"header": "x-user"}, "authorization"]}"#;
-        let sources = Document::read(text.as_bytes()).unwrap().unwrap();
-        let one = claimed(&with(&[KEY, ("x-user", "u"), ("authorization", "alice")]), &sources);
-        let two = claimed(&with(&[KEY, ("x-user", "u"), ("authorization", "mallory")]), &sources);
-        assert_eq!(one.tag, two.tag, "later sources are not tried");
-    }
-
-    #[test]
-    fn a_cookie_among_others_names_the_caller() {
-        let text = r#"{"version": 1, "principal": [{"cookie": "sid"}]}"#;
-        let cookies = Document::read(text.as_bytes()).unwrap().unwrap();
-        let with_cookies = |line: &str| claimed(&with(&[KEY, ("cookie", line)]), &cookies);
-        let one = with_cookies("a=1; sid=one; b=2");
-        assert_eq!(one.tag, with_cookies("sid=one").tag);
-        assert_ne!(one.tag, with_cookies("sid=two").tag);
-        assert!(!one.anonymous && with_cookies("xsid=one; sid2=one; SID=one").anonymous);
-    }
-
-    #[test]
-    fn what_the_proxy_proved_names_the_caller_and_headers_of_that_name_do_not() {
-        let text = r#"{"version": 1, "principal": ["jwt", "mtls"]}"#;
-        let document = Document::read(text.as_bytes()).unwrap().unwrap();
-        let mut map = vec![];
-        let headers = with(&[KEY, ("jwt", "forged"), ("mtls", "forged")]);
-        write_pairs(
-            headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
-            &mut map,
-        );
-        let of = |jwt: Option<&[u8]>, mtls: Option<&[u8]>| {
-            let mut request = Request::read(&map);
-            request.proven = Proven { jwt, mtls };
-            let gate = gate(&request, document.routes.defaults(), &document, &SECRETS);
-            let Gate::Claim(keyed) = gate else { panic!("{gate:?}") };
-            keyed
-        };
-        let (alice, bob) = (subject(b"iss", b"alice"), subject(b"is", b"salice"));
-        assert_ne!(alice, bob);
-        assert_ne!(of(Some(&alice), None).tag, of(Some(&bob), None).tag);
-        assert_eq!(
-            of(Some(&alice), None).tag,
-            of(Some(&alice), Some(b"spiffe://x")).tag,
-            "later sources are not tried"
-        );
-        assert_ne!(of(None, Some(&alice)).tag, of(Some(&alice), None).tag);
-        assert!(of(None, None).anonymous);
     }
 
     #[test]

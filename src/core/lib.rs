@@ -34,6 +34,7 @@ extern crate alloc;
 
 pub mod answer;
 pub mod boot;
+pub mod caller;
 pub mod capture;
 pub mod claim;
 pub mod config;

@@ -8,13 +8,14 @@ use crate::proofs::Proofs;
 use crate::root::Root;
 use crate::tape::{Tape, leave_out, take_body, text};
 use crate::vm::Vm;
+use reprise_core::caller::caller;
 use reprise_core::capture::batch::{Limits, Queue, Room};
 use reprise_core::capture::ending::NOT_SENT;
 use reprise_core::capture::ledger::{Ledger, Reason};
 use reprise_core::capture::redact::{hides, redact, token};
 use reprise_core::capture::select::{self, Chance, Selected};
 use reprise_core::config::{CapturePolicy, Durability, OnReplaydDown, Policy, PrincipalSource, SampleBy};
-use reprise_core::gate::{Request, caller};
+use reprise_core::gate::Request;
 use reprise_core::wire::{Capture, Half, State};
 use std::rc::Rc;
 

@@ -2,8 +2,8 @@
 
 use crate::host::Host;
 use crate::structs;
+use reprise_core::caller::{Proven, subject};
 use reprise_core::config::{Document, PrincipalSource};
-use reprise_core::gate::{Proven, subject};
 use serde_json::Value;
 
 /// What the filters before this one left behind. A path into it would give pairs, and lose what is a text and what not.

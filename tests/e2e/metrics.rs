@@ -1,5 +1,8 @@
 //! What people see: counts that are right, and nothing that is secret.
 
+mod dashboards;
+mod expression;
+
 use super::shared;
 use reprise_tests::harness::{Stack, eventually};
 use serde_json::json;

@@ -10,6 +10,7 @@ mod cases;
 mod edges;
 mod imports;
 mod manifests;
+mod problems;
 mod rooms;
 mod sizes;
 mod sources;

@@ -65,7 +65,8 @@ fn values<'a>(request: &Request<'a>, source: &'a PrincipalSource) -> impl Iterat
             .into_iter()
             .chain(crumbs.filter_map(move |crumb| cookie(crumb, name)))
     });
-    proven.into_iter().chain(said)
+    // An empty one names nobody: gateways send it for guests.
+    proven.into_iter().chain(said).filter(|value| !value.is_empty())
 }
 
 /// Gives the value of a cookie (`name=value`) if it has this name.
@@ -123,6 +124,7 @@ mod tests {
         let both = of(&[("x-user", "u"), alice]);
         assert_eq!(both, of(&[("x-user", "u"), mallory]), "later sources are not tried");
         assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("x-user", ""), alice]), of(&[alice]), "an empty one names nobody");
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Request<'a> {
     pub upgrades: bool,
     /// What the proxy proved about its sender; nothing unless asked for.
     pub proven: Proven<'a>,
+    /// Whether replayd signed it, as a step of a replay.
+    pub is_step: bool,
 }
 
 /// What is to do with a request.
@@ -67,6 +69,7 @@ impl<'a> Request<'a> {
             scheme: b"",
             upgrades: false,
             proven: Proven::default(),
+            is_step: false,
         };
         for (name, value) in pairs {
             match name {
@@ -88,13 +91,18 @@ impl<'a> Request<'a> {
         !self.upgrades && is_safe(self.method)
     }
 
-    /// Tells what the client reads errors as: gRPC, gRPC-Web too, or HTTP.
+    /// Tells what the client reads errors as, as the proxy sees it.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        match self.pairs.first(b"content-type") {
-            Some(media) if media.starts_with(b"application/grpc") => Dialect::Grpc,
+        match self.grpc() {
+            Some(b"" | [b'+', ..]) => Dialect::Grpc,
             Some(_) | None => Dialect::Http,
         }
+    }
+
+    /// Gives what stands behind the media type of gRPC: nothing, or that it is gRPC-Web; none if it is another one.
+    fn grpc(&self) -> Option<&'a [u8]> {
+        self.pairs.first(b"content-type")?.strip_prefix(b"application/grpc")
     }
 
     /// Counts the bytes that the body should have; none if the request does not say.
@@ -153,12 +161,15 @@ pub fn gate(request: &Request<'_>, policy: &Policy, document: &Document, secrets
         Mode::Optional | Mode::Required | Mode::Manual => {}
     }
     // A recorded response could not be told to a gRPC client: the proxy turns every local reply into an error for it.
-    if policy.mode != Mode::Required && request.dialect() == Dialect::Grpc {
+    if policy.mode != Mode::Required && request.grpc().is_some() {
         return Gate::Pass;
     }
     match key(request, policy) {
         Ok(Some(key)) => match keyed(request, &key, (policy, document), secrets) {
-            keyed if keyed.anonymous && policy.anonymous == Anonymous::Refuse => Gate::Refuse(Problem::CallerMissing),
+            // A step goes out with what was captured of its caller: the key was the caller's then.
+            keyed if keyed.anonymous && policy.anonymous == Anonymous::Refuse && !request.is_step => {
+                Gate::Refuse(Problem::CallerMissing)
+            }
             keyed => Gate::Claim(keyed),
         },
         Ok(None) if policy.mode != Mode::Required => Gate::PassUnkeyed,
@@ -179,14 +190,22 @@ fn is_covered(method: &[u8], methods: &Methods) -> bool {
     }
 }
 
+/// Where replayd puts the key of a step whose capture had none there.
+const DERIVED: &[u8] = crate::replay::key::HEADER.as_bytes();
+
 fn key<'a>(request: &Request<'a>, policy: &Policy) -> Result<Option<IdempotencyKey<'a>>, KeyError> {
     let is_other = |name: &[u8]| policy.header_aliases.iter().any(|alias| alias.as_bytes() == name);
     let is_key = |name: &[u8]| name == policy.header.as_bytes() || is_other(name);
     let mut values = request.pairs.filter(|(name, _)| is_key(name));
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some((_, value)), None) => IdempotencyKey::parse(value, policy.header_syntax).map(Some),
-        (Some(_), Some(_)) => Err(KeyError::Several),
+    match (values.next(), values.next(), values.next()) {
+        (None, _, _) => Ok(None),
+        (Some((_, value)), None, _) => IdempotencyKey::parse(value, policy.header_syntax).map(Some),
+        // Where its client's key was in another header, replayd added one: the client's counts.
+        (Some((one, own)), Some((other, value)), None) if request.is_step && (one == DERIVED) != (other == DERIVED) => {
+            let own = if one == DERIVED { value } else { own };
+            IdempotencyKey::parse(own, policy.header_syntax).map(Some)
+        }
+        (Some(_), Some(_), _) => Err(KeyError::Several),
     }
 }
 
@@ -355,6 +374,48 @@ mod tests {
             ),
             "{two:?}"
         );
+    }
+
+    #[test]
+    fn a_step_of_a_replay_meets_what_its_client_met() {
+        let document = document(r#""mode": "optional", "anonymous": "refuse", "header_aliases": ["x-request-key"]"#);
+        let decide = |headers: &[Header<'_>], is_step: bool| {
+            let mut map = vec![];
+            write_pairs(
+                headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+                &mut map,
+            );
+            let mut request = Request::read(&map);
+            request.is_step = is_step;
+            gate(&request, document.routes.defaults(), &document, &SECRETS)
+        };
+        let derived = ("idempotency-key", "derived");
+        let Gate::Claim(own) = decide(&with(&[("x-request-key", "k")]), true) else {
+            panic!("its caller is not asked for")
+        };
+        for both in [[("x-request-key", "k"), derived], [derived, ("x-request-key", "k")]] {
+            let Gate::Claim(step) = decide(&with(&both), true) else {
+                panic!("{both:?}")
+            };
+            assert_eq!(step.tag, own.tag);
+            assert!(matches!(decide(&with(&both), false), Gate::Refuse(_)));
+        }
+        let twice = with(&[derived, derived]);
+        assert!(matches!(decide(&twice, true), Gate::Refuse(_)));
+    }
+
+    #[test]
+    fn only_what_the_proxy_takes_for_grpc_is_told_in_trailers() {
+        for (media, dialect) in [
+            ("application/grpc", Dialect::Grpc),
+            ("application/grpc+proto", Dialect::Grpc),
+            ("application/grpc-web", Dialect::Http),
+            ("application/json", Dialect::Http),
+        ] {
+            let mut map = vec![];
+            write_pairs([(&b"content-type"[..], media.as_bytes())].into_iter(), &mut map);
+            assert_eq!(Request::read(&map).dialect(), dialect, "{media}");
+        }
     }
 
     #[test]

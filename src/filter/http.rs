@@ -10,6 +10,7 @@ use crate::boots;
 use crate::captures::{self, strip};
 use crate::duplicate::Duplicate;
 use crate::host::{Host, Side};
+use crate::journal::Told;
 use crate::manual::Manual;
 use crate::owner::Owner;
 use crate::reply::{Mend, respond};
@@ -169,6 +170,7 @@ impl Exchange {
                 let asked = map.and_then(|map| manual.response_headers(host, vm, root, &map));
                 if let Some(mend) = asked {
                     self.stage = Stage::Replied(mend);
+                    self.leave_out(host, vm);
                     return Flow::Pause;
                 }
             }
@@ -191,6 +193,18 @@ impl Exchange {
             self.hold_response(host, vm, 0)
         } else {
             Flow::Continue
+        }
+    }
+
+    /// Captures nothing of a repeat that got the recorded answer: to send it again would run it.
+    fn leave_out(&mut self, host: &impl Host, vm: &mut Vm) {
+        match self.tape.take() {
+            Some(tape) if tape.is_begun() => captures::finish_refused(host, vm, *tape, Told::Begun),
+            Some(mut tape) => {
+                tape.give_back(vm);
+                vm.captures.ledger.filter();
+            }
+            None => {}
         }
     }
 

@@ -1,9 +1,9 @@
 //! Routes whose upstream decides about repeats itself: it is told what is known, and may ask for the recorded answer.
 
 use crate::claims::Place;
-use crate::host::{Host, Side};
+use crate::host::Host;
 use crate::metrics::Count;
-use crate::reply::{Mend, respond, send};
+use crate::reply::{Mend, respond};
 use crate::root::Root;
 use crate::vm::Vm;
 use reprise_core::answer::{self, ASKED};
@@ -72,11 +72,10 @@ impl Manual {
             };
             return Some(respond(host, root, &problem, self.dialect));
         }
-        vm.metrics.count(Count::Answer);
-        // What the upstream says to us is not the client's.
-        let _stays = host.remove_header(Side::Response, ASKED);
         let status = self.policy.answer_status.unwrap_or(record.status);
-        send(host, (status, None), record.pairs, record.body);
+        // If the host refuses, the upstream's own response goes on.
+        host.respond(status, None, record.pairs, record.body).ok()?;
+        vm.metrics.count(Count::Answer);
         Some(Mend::of(&record))
     }
 }

@@ -21,17 +21,38 @@ const NAMES: [[&str; 2]; 2] = [
 pub struct Proofs {
     jwt: Option<Vec<u8>>,
     mtls: Option<Vec<u8>>,
+    are_unread: bool,
 }
+
+/// There may be a proof, and it could not be read: its caller must not pass for somebody else.
+struct Unread;
 
 impl Proofs {
     /// Reads what the document's sources need; nothing is asked for any other.
     #[must_use]
     pub fn read(host: &impl Host, document: &Document) -> Self {
         let wants = |source: PrincipalSource| document.principal.contains(&source);
+        let jwt = if wants(PrincipalSource::Jwt) {
+            token(host)
+        } else {
+            Ok(None)
+        };
+        let mtls = if wants(PrincipalSource::Mtls) {
+            certificate(host)
+        } else {
+            Ok(None)
+        };
         Self {
-            jwt: wants(PrincipalSource::Jwt).then(|| token(host)).flatten(),
-            mtls: wants(PrincipalSource::Mtls).then(|| certificate(host)).flatten(),
+            are_unread: jwt.is_err() || mtls.is_err(),
+            jwt: jwt.unwrap_or_default(),
+            mtls: mtls.unwrap_or_default(),
         }
+    }
+
+    /// Tells whether there may be one that could not be read.
+    #[must_use]
+    pub const fn are_unread(&self) -> bool {
+        self.are_unread
     }
 
     /// Shows them as the core reads them.
@@ -45,16 +66,24 @@ impl Proofs {
 }
 
 /// Names the subject of the verified token; of several that of the payload whose name comes first.
-fn token(host: &impl Host) -> Option<Vec<u8>> {
-    let metadata = host.property(&METADATA).ok().flatten()?;
-    let payloads = structs::from_metadata(&metadata, VERIFIER).ok().flatten()?;
-    payloads.as_object()?.values().find_map(|payload| {
-        let text = |name: &str| payload.get(name).and_then(Value::as_str).map(str::as_bytes);
-        Some(subject(text("iss").unwrap_or_default(), text("sub")?))
-    })
+fn token(host: &impl Host) -> Result<Option<Vec<u8>>, Unread> {
+    let metadata = host.property(&METADATA).map_err(|_| Unread)?.unwrap_or_default();
+    let payloads = structs::from_metadata(&metadata, VERIFIER).map_err(|_| Unread)?;
+    let subjects = payloads.as_ref().and_then(Value::as_object).into_iter().flatten();
+    let named = subjects.filter_map(|(_, payload)| {
+        let text = |name: &str| payload.get(name).and_then(Value::as_str).unwrap_or_default();
+        let is_named = !text("sub").is_empty();
+        is_named.then(|| subject(text("iss").as_bytes(), text("sub").as_bytes()))
+    });
+    Ok(named.into_iter().next())
 }
 
-fn certificate(host: &impl Host) -> Option<Vec<u8>> {
-    let read = |path: &[&str; 2]| host.property(path).ok().flatten().filter(|name| !name.is_empty());
-    NAMES.iter().find_map(read)
+fn certificate(host: &impl Host) -> Result<Option<Vec<u8>>, Unread> {
+    for path in NAMES {
+        let name = host.property(&path).map_err(|_| Unread)?.unwrap_or_default();
+        if !name.is_empty() {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }

@@ -141,6 +141,20 @@ async fn a_key_goes_upstream_unchanged() {
     );
 }
 
+#[tokio::test]
+async fn a_duplicate_runs_beside_the_first_where_its_route_says_so() {
+    let Some(stack) = shared().await else { return };
+    let post = stack.fresh("runs").script(&json!({"delay_ms": 500}));
+    let both = post.send_at_once(2).await;
+    assert!(
+        both.iter()
+            .all(|response| response.status == 201 && !response.is_answer()),
+        "{both:?}"
+    );
+    assert_eq!(stack.runs(&post).await, 2);
+    assert!(post.send().await.is_answer(), "the first one's is recorded");
+}
+
 /// Case T08.
 #[tokio::test]
 async fn on_a_manual_route_the_upstream_decides_about_a_repeat() {

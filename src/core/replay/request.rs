@@ -42,6 +42,8 @@ pub struct Outgoing {
     pub tokens: usize,
     /// Names of headers that were left out because what was redacted of them is not known.
     pub left_out: Vec<Vec<u8>>,
+    /// Who sent it, as the proxy named the caller; empty if nobody knows.
+    pub caller: Vec<u8>,
 }
 
 /// One header or trailer.

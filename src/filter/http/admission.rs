@@ -109,11 +109,12 @@ impl Exchange {
         }
         let proofs = Proofs::read(host, &root.document);
         request.proven = proofs.shown();
+        request.is_step = replay.is_some();
         let found = root.policy(host, &request);
         if found.is_err() {
             vm.metrics.count(Count::BadMetadata);
         }
-        let bad_metadata = found.is_err();
+        let bad_metadata = found.is_err() || proofs.are_unread();
         let policy = found.unwrap_or_else(|(BadMetadata, policy)| policy);
         let selected = match replay {
             Some(_) => Selected::Off,
@@ -165,6 +166,10 @@ impl Exchange {
         if bad_metadata && is_protected(&policy, &gate) {
             vm.metrics.count(Count::Misconfigured);
             return self.refuse(host, &root, &Problem::Misconfigured);
+        }
+        if policy.mode == Mode::Manual {
+            // What tells the application about its keys is ours alone.
+            take_off(host, &request);
         }
         match gate {
             Gate::Pass => Flow::Continue,
@@ -228,7 +233,9 @@ impl Exchange {
                 self.stage = Stage::Owner(Box::new(Owner::new(place, asked)));
                 Flow::Continue
             }
-            Ok(Meeting::Duplicate(_, Effect::RefuseInFlight)) if policy.in_flight == InFlight::Run => {
+            Ok(Meeting::Duplicate(_, Effect::RefuseInFlight))
+                if policy.in_flight == InFlight::Run && !request.is_step =>
+            {
                 take_off(host, request);
                 vm.metrics.count(Count::Ran);
                 self.stage = Stage::Unkeyed;

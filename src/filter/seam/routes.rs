@@ -127,6 +127,34 @@ fn an_upstream_that_decides_itself_is_told_and_may_ask_for_the_answer() {
 }
 
 #[test]
+fn a_repeat_that_got_the_recorded_answer_is_not_captured() {
+    let document = small(r#""mode": "manual""#).replacen('{', r#"{"capture": {"enabled": true}, "#, 1);
+    let mut one = Worker::start(&World::new(), &document);
+    let mut first = one.post("k", "body").forwarded();
+    one.answer(&mut first, "201", "paid");
+    let mut repeat = one.post("k", "body").forwarded();
+    let head = [
+        (":status", "200"),
+        ("x-envoy-upstream-service-time", "1"),
+        ("reprise-answer", "stored"),
+    ];
+    let _flow = one.respond_with(&mut repeat, &head, "");
+    repeat.log(&one.host, &mut one.vm);
+    let ledger = one.vm.captures.ledger;
+    assert_eq!((ledger.seen(), ledger.pending(), ledger.filtered()), (2, 1, 1));
+}
+
+#[test]
+fn a_token_that_cannot_be_read_names_nobody_else() {
+    let document = small(r#""mode": "optional""#).replacen('{', r#"{"principal": ["jwt"], "#, 1);
+    let mut one = Worker::start(&World::new(), &document);
+    let garbage = ("metadata".to_owned(), vec![0x0a, 0xff]);
+    one.host.properties.borrow_mut().extend([garbage]);
+    assert_eq!(one.post("k", "body").replied().kind(), "misconfigured");
+    one.send(&[(":method", "POST"), (":path", "/pay")], "body").forwarded();
+}
+
+#[test]
 fn an_upstream_says_how_long_its_response_is_kept() {
     let world = World::new();
     let mut one = Worker::start(&world, &small(r#""retain_max_s": 5"#));

@@ -44,7 +44,7 @@ mod tests {
     use super::super::testing::{document, errors, filters, sound, warnings};
     use serde_json::{Value, json};
 
-    fn by_token(envoy: &mut Value, provider: Value) {
+    fn by_token(envoy: &mut Value, provider: &Value) {
         document(envoy)["principal"] = json!(["jwt"]);
         let verifier = json!({"name": "envoy.filters.http.jwt_authn", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
@@ -54,13 +54,13 @@ mod tests {
 
     #[test]
     fn whoever_verifies_tokens_leaves_what_is_in_them() {
-        sound(|envoy| by_token(envoy, json!({"payload_in_metadata": "payload"})));
+        sound(|envoy| by_token(envoy, &json!({"payload_in_metadata": "payload"})));
         errors(
-            |envoy| by_token(envoy, json!({"issuer": "x"})),
+            |envoy| by_token(envoy, &json!({"issuer": "x"})),
             "has no payload_in_metadata",
         );
         errors(
-            |envoy| by_token(envoy, json!({"payload_in_metadata": ""})),
+            |envoy| by_token(envoy, &json!({"payload_in_metadata": ""})),
             "has no payload_in_metadata",
         );
     }

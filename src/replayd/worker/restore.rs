@@ -55,7 +55,8 @@ fn warn_of_nobody(replays: &Replays, boot: &Boot, warned: &mut BTreeSet<(String,
         tracing::warn!(
             cluster = boot.cluster,
             boot_id = boot.boot_id,
-            "no target in replayd.toml names this cluster: its boot gate stays closed until `replayd boots open`"
+            "no target in replayd.toml names this cluster: its boot gate stays closed until a restore by URL, or `replayd boots \
+             open`"
         );
     }
 }

@@ -88,6 +88,26 @@ async fn what_a_dead_process_forgot_is_restored_past_the_proxy() {
     assert_eq!(queue(&stack).await, commands(1..=5));
 }
 
+/// What their clients showed is redacted: to the proxy all steps come from one caller.
+#[tokio::test]
+async fn two_callers_with_one_key_are_both_replayed_through_the_proxy() {
+    let settings = settings().document(json!({"idempotency": {"anonymous": "refuse"}}));
+    let Some(stack) = settings.start().await else { return };
+    stack.gauge_is("wasmcustom.reprise_has_policy", 1).await;
+    for caller in ["Bearer alice", "Bearer mallory"] {
+        let post = stack
+            .post("/two-callers")
+            .key("k")
+            .header("authorization", caller)
+            .body("{}");
+        assert_eq!(post.send().await.status, 201);
+    }
+    stack.replayd().captured("path=/two-callers", 2).await;
+    let view = replayed(&stack, &json!({"query": {"path": "/two-callers"}})).await;
+    assert_eq!(view["counts"]["answered"], 2, "{view:#}");
+    assert_eq!(stack.upstream().seen("/two-callers").await.len(), 4, "each ran again");
+}
+
 /// Case R03.
 #[tokio::test]
 async fn a_replay_begins_where_it_is_told() {

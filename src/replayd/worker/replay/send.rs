@@ -100,6 +100,7 @@ impl Sender {
     pub(super) fn prepare(&self, capture: &Capture, step: u64) -> Result<Outgoing, Unmade> {
         let broken = || Unmade::Broken("the capture has no request line".to_owned());
         let mut out = Outgoing::read(&capture.request).ok_or_else(broken)?;
+        capture.row.principal.as_bytes().clone_into(&mut out.caller);
         if self.maps {
             self.variables().apply(&mut out);
         }
@@ -141,8 +142,8 @@ impl Sender {
     /// Names a capture among those of all installations.
     fn name(&self, capture: &Capture, step: u64) -> Vec<u8> {
         let row = &capture.row;
-        match row.epoch {
-            Some(epoch) => [&epoch.0[..], &row.seq.to_be_bytes()].concat(),
+        match row.name() {
+            Some(origin) => origin.to_bytes(),
             None if row.id.0 > 0 => {
                 let installation = blake3::derive_key("reprise 2026-11 name of an installation", &self.key);
                 [&installation[..], &row.id.0.to_be_bytes()].concat()
@@ -176,7 +177,7 @@ impl Sender {
             authority: authority.as_bytes(),
             target: &target,
         };
-        let signature = self.signature(&line, &out.body, step, attempt);
+        let signature = self.signature(&line, &out, step, attempt);
         let mut request = Request::new(Body::new(Bytes::from(out.body), Some(headers(&out.trailers)?)));
         *request.method_mut() = Method::from_bytes(&out.method).map_err(|_| "its method cannot be sent")?;
         *request.uri_mut() = self.uri(&authority, &target)?;
@@ -195,13 +196,15 @@ impl Sender {
         Ok(request)
     }
 
-    fn signature(&self, line: &Line<'_>, body: &[u8], step: u64, attempt: u32) -> String {
+    fn signature(&self, line: &Line<'_>, out: &Outgoing, step: u64, attempt: u32) -> String {
+        let (body, caller) = (&out.body[..], blake3::hash(&out.caller).to_hex());
         let now = u64::try_from(self.clock.now().0).unwrap_or_default();
         let signed = Signed {
             kind: Kind::Replay,
             id: format!("{}/{}", self.replay, step.saturating_add(1)),
             attempt,
-            scope: self.scope.clone(),
+            // Callers whose credentials are redacted look alike to the proxy; their keys stay apart.
+            scope: format!("{}/{}", self.scope, caller.get(..16).unwrap_or_default()),
             boot: self.boot.clone(),
             body: (body.len() <= SIGNED_BODY_BYTES_MAX).then(|| *blake3::hash(body).as_bytes()),
             expires_unix_ms: now.saturating_add(LIFE_MS),

@@ -46,7 +46,7 @@ impl Job {
             .collect()
     }
 
-    /// Finds the clusters whose boot this was: that of the target, else those of which a proxy saw the id that it shows.
+    /// Finds the clusters whose boot this was: that of the target, else the one of which a proxy saw the id that it shows.
     fn clusters(&self) -> Vec<String> {
         let boot_id = &self.progress.boot_id;
         if let Some(cluster) = &self.target.cluster {
@@ -58,10 +58,15 @@ impl Job {
             return Vec::new();
         }
         let newest = self.replays.parts().boots.newest().into_iter();
-        newest
-            .filter(|boot| boot.boot_id == *boot_id)
-            .map(|boot| boot.cluster)
-            .collect()
+        let seen: Vec<_> = newest.filter(|boot| boot.boot_id == *boot_id).collect();
+        if seen.len() > 1 {
+            tracing::warn!(
+                boot_id,
+                "several clusters show this boot id: none of their boot gates is opened"
+            );
+            return Vec::new();
+        }
+        seen.into_iter().map(|boot| boot.cluster).collect()
     }
 
     async fn begin(&mut self, boot: Option<&Restoring>) -> Result<Run<'_>, End> {

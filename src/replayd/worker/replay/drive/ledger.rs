@@ -3,20 +3,25 @@
 use crate::connector::Answered;
 use crate::store::Entry;
 use crate::store::captures::CaptureId;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 use reprise_core::replay::step::Step;
 use serde_json::Value;
 
 /// Problems of the filter's by which nothing ran, neither now nor before under the same key.
 const NOTHING_RAN: [&str; 3] = ["capacity", "capture-unavailable", "restoring"];
 /// Problems of the filter's by which the same request may have run before.
-const MAY_HAVE_RUN: [&str; 4] = [
+const MAY_HAVE_RUN: [&str; 6] = [
     "in-flight",
     "outcome-unknown",
     "response-not-retained",
     "signature-used",
+    "store-unavailable",
+    "misconfigured",
 ];
+
+/// Where gRPC says how a call went: 0 = well.
+const GRPC_STATUS: &str = "grpc-status";
 
 /// Whether the target has what a capture was about, as its answer shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +41,7 @@ impl Ran {
         let status = answered.status;
         let problem = problem(answered);
         let is_one_of = |known: &[&str]| problem.as_deref().is_some_and(|slug| known.contains(&slug));
-        if matched || status.is_success() {
+        if matched || (status.is_success() && !is_grpc_error(answered)) {
             Self::Sure
         } else if is_one_of(&NOTHING_RAN) {
             Self::Not
@@ -46,6 +51,16 @@ impl Ran {
             Self::Not
         }
     }
+}
+
+/// Tells whether a call of gRPC failed, or was not seen to its end: its status is 200 all the same.
+fn is_grpc_error(answered: &Answered) -> bool {
+    let media = answered.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let said = answered
+        .headers
+        .get(GRPC_STATUS)
+        .or_else(|| answered.trailers.get(GRPC_STATUS));
+    media.is_some_and(|media| media.starts_with(b"application/grpc")) && said.is_none_or(|said| said != "0")
 }
 
 /// Finds the last part of a problem's `type`.
@@ -79,7 +94,7 @@ pub(super) const fn entry(before: Step, after: Step, capture: CaptureId, ran: Ra
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderMap, HeaderValue};
+    use http::HeaderMap;
 
     fn answered(status: u16, body: &str) -> Answered {
         let media = HeaderValue::from_static("application/problem+json");
@@ -111,6 +126,24 @@ mod tests {
     }
 
     #[test]
+    fn a_call_of_grpc_went_well_only_if_it_says_so() {
+        let call = |in_headers: Option<&'static str>, in_trailers: Option<&'static str>| {
+            let pair = |value: &'static str| ("grpc-status".parse().unwrap(), HeaderValue::from_static(value));
+            let media = (CONTENT_TYPE, HeaderValue::from_static("application/grpc+proto"));
+            let answered = Answered {
+                headers: HeaderMap::from_iter(in_headers.map(pair).into_iter().chain([media])),
+                trailers: HeaderMap::from_iter(in_trailers.map(pair)),
+                ..answered(200, "")
+            };
+            Ran::of(&answered, false)
+        };
+        assert_eq!(call(None, Some("0")), Ran::Sure);
+        for refused in [call(Some("14"), None), call(None, Some("2")), call(None, None)] {
+            assert_eq!(refused, Ran::Maybe);
+        }
+    }
+
+    #[test]
     fn the_filters_refusals_say_whether_something_ran() {
         let refused = |status, slug| Ran::of(&answered(status, &format!(r#"{{"type": "urn:x:{slug}"}}"#)), false);
         for slug in NOTHING_RAN {
@@ -119,7 +152,8 @@ mod tests {
         for slug in MAY_HAVE_RUN {
             assert_eq!(refused(409, slug), Ran::Maybe, "{slug}");
         }
-        assert_eq!(refused(503, "store-unavailable"), Ran::Maybe);
+        // Whatever status the document gives it.
+        assert_eq!(refused(429, "store-unavailable"), Ran::Maybe);
     }
 
     #[test]

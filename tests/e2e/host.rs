@@ -1,4 +1,12 @@
-//! What the host promises, asked of the host itself: the crash tests' build answers `x-reprise-probe`.
+//! What the host promises, asked of the host itself: the crash tests' build answers `x-reprise-probe`, and Envoy traces
+//! what it calls.
+//!
+//! `scripts/matrix.sh` runs these on every version of Envoy that Reprise is for.
+
+mod callbacks;
+mod details;
+mod queues;
+mod trace;
 
 use reprise_tests::harness::{Stack, Wasm, eventually, monotonic_micros};
 use serde_json::{Value, json};

@@ -390,6 +390,8 @@ fn start_envoy(binary: &Path, folder: &Path, settings: &Settings) -> Process {
             "envoy.json",
             "-l",
             "warning",
+            "--component-log-level",
+            &format!("wasm:{}", settings.wasm_log),
             "--concurrency",
             &settings.workers.to_string(),
         ]);

@@ -43,13 +43,13 @@ fn enabled(scene: &Scene<'_>, report: &mut Report) {
     }
 }
 
-/// Envoy 1.40 halves the interval and divides by it: at the first reload of a VM it would die.
+/// Envoy (1.38 to 1.40) halves the interval and divides by it: at the first reload of a VM it would die.
 fn backoff(scene: &Scene<'_>, report: &mut Report) {
     let Some(backoff) = scene.plugin.at(&["reload_config", "backoff"]) else {
         return;
     };
     if backoff.millis("base_interval").is_some_and(|millis| millis < 2) {
-        let text = "base_interval is below 0.002s: Envoy 1.40 ends with a division by zero when it reloads a VM";
+        let text = "base_interval is below 0.002s: Envoy ends with a division by zero when it reloads a VM";
         report.error(&backoff.place, text);
     }
 }

@@ -188,16 +188,25 @@ fn a_late_owner_leaves_the_record_of_the_next_claim_alone() {
     }
 }
 
+/// Any order of three workers, of which one may die.
+fn any_order() -> impl Strategy<Value = Order> {
+    let choices = proptest::collection::vec(0_u8..4, 0..90);
+    let dies = proptest::option::of((0_usize..3, 0_u32..20));
+    (choices, 0_u32..4, dies).prop_map(|(choices, passes, dies)| Order { choices, passes, dies })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn three_workers_of_which_one_dies_run_a_key_once(
-        choices in proptest::collection::vec(0_u8..4, 0..90),
-        passes in 0_u32..4,
-        dies in proptest::option::of((0_usize..3, 0_u32..20)),
-    ) {
-        let order = Order { choices, passes, dies };
+    fn three_workers_of_which_one_dies_run_a_key_once(order in any_order()) {
         let (saw, turns) = run(SMALL, 3, &order);
         prop_assert_eq!(wrong(&saw, &turns, 1), None, "{:#?}", saw);
+    }
+
+    #[test]
+    fn three_workers_that_release_what_is_unknown_answer_what_is_recorded(order in any_order()) {
+        let document = small(r#""on_unknown": "release""#);
+        let (saw, turns) = run(&document, 3, &order);
+        prop_assert_eq!(wrong(&saw, &turns, 6), None, "{:#?}", saw);
     }
 }

@@ -259,7 +259,8 @@ pub enum Finish<'a> {
 
 /// Ends a claim; one that is lost by now is left alone.
 ///
-/// Atomic: the record is written first, under the claim's fence, and counts only once the bucket says so.
+/// Atomic: the record is written first, under the claim's fence, and counts only once the bucket says so. It never
+/// replaces the record of a claim that has the way since.
 /// Again: is stale.
 ///
 /// # Errors
@@ -277,13 +278,22 @@ pub fn finish(
     let mut names = Name::default();
     let mut recorded = false;
     for _ in 0..TRIES_MAX {
+        let record = finish.record().filter(|_| !recorded);
+        // Before the bucket: whoever has the way after us writes its record later, and this number stands no more then.
+        let stands = match record {
+            Some(_) => host.shared(names.record(place.bucket, place.at))?.number,
+            None => None,
+        };
         let (mut bucket, number) = bucket(host, names.bucket(place.bucket))?;
         let (next, effect) = bucket.way(place.at).step(finish.event(place.fence));
         if effect != Effect::Keep {
             return Ok(effect);
         }
-        if let (Some(record), false) = (finish.record(), recorded) {
-            host.set_shared(names.record(place.bucket, place.at), record)?;
+        if let Some(record) = record {
+            let stands = stands.ok_or(StoreFailure)?;
+            if !host.replace_shared(names.record(place.bucket, place.at), record, stands)? {
+                continue;
+            }
             vm.fill.added_bytes += record.len() as u64;
             recorded = true;
         }

@@ -4,11 +4,13 @@ mod boots;
 mod captures;
 mod claims;
 mod exchanges;
+mod interleaved;
 mod journal;
 mod policy;
 mod routes;
 mod signed;
 mod store;
+mod turns;
 
 /// A store of 64 keys, and times that a test can pass.
 pub(crate) const SMALL: &str = r#"{"version": 1, "idempotency": {"keys_max": 64, "retain_s": 2, "lease_ms": 300}}"#;

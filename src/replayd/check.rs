@@ -22,7 +22,7 @@ mod timeouts;
 pub use report::{Finding, Report};
 
 use node::Node;
-use reprise_core::config::{Anonymous, ConfigErrors, Document, Mode, Policy};
+use reprise_core::config::{Anonymous, ConfigErrors, Document, InFlight, Mode, Policy};
 use scene::Scene;
 use serde_json::Value;
 
@@ -78,6 +78,7 @@ fn tell_document(place: &str, read: Result<Option<Document>, ConfigErrors>, repo
             let text = format!("the store carries {} new keys a second: {rate}", rate.keys_per_s());
             report.note(here, text);
             tell_anonymous(here, &document, report);
+            warn_of_duplicates(here, &document, report);
         }
         Ok(None) => report.note(here, "is empty, which means: pin the shared data, protect nothing"),
         Err(errors) => report.document_errors(place, errors),
@@ -89,23 +90,36 @@ fn shares(policy: &Policy) -> bool {
     policy.mode == Mode::Required && policy.anonymous == Anonymous::Share
 }
 
+/// Names the paths whose policy is one that `is_meant`.
+fn paths(document: &Document, is_meant: impl Fn(&Policy) -> bool) -> String {
+    let rules = document.routes.rules().filter(|(_, policy)| is_meant(policy));
+    let mut paths: Vec<&str> = rules.map(|(path, _)| path).collect();
+    if is_meant(document.routes.defaults()) {
+        paths.push("all other paths");
+    }
+    paths.dedup();
+    paths.join(", ")
+}
+
 /// Tells whose keys are not kept apart where keys are required.
 fn tell_anonymous(here: &str, document: &Document, report: &mut Report) {
-    let mut required: Vec<&str> = document
-        .routes
-        .rules()
-        .filter(|(_, policy)| shares(policy))
-        .map(|(path, _)| path)
-        .collect();
-    if shares(document.routes.defaults()) {
-        required.push("all other paths");
-    }
-    required.dedup();
-    if !required.is_empty() {
-        let paths = required.join(", ");
+    let paths = paths(document, shares);
+    if !paths.is_empty() {
         let text =
             format!("callers whom no principal source names share one namespace where keys are required: {paths}");
         report.note(here, text);
+    }
+}
+
+/// Warns where a key does not keep a request from running twice.
+fn warn_of_duplicates(here: &str, document: &Document, report: &mut Report) {
+    let paths = paths(document, |policy| {
+        policy.mode != Mode::Off && policy.in_flight == InFlight::Run
+    });
+    if !paths.is_empty() {
+        let text =
+            format!("in_flight: run lets a duplicate run beside the first request, with its effect twice: {paths}");
+        report.warn(here, text);
     }
 }
 
@@ -175,6 +189,17 @@ mod tests {
         let text = r#"{"version": 1, "idempotency": {"mode": "required", "anonymous": "refuse"}}"#;
         let report = check(text, "a.json").to_string();
         assert!(!report.contains("share one namespace"), "{report}");
+    }
+
+    #[test]
+    fn a_route_whose_duplicates_run_is_warned_of() {
+        let said = |idempotency: &str| {
+            let text = format!(r#"{{"version": 1, "idempotency": {{{idempotency}}}}}"#);
+            check(&text, "a.json").to_string()
+        };
+        let warning = "lets a duplicate run beside the first request, with its effect twice: all other paths";
+        assert!(said(r#""in_flight": "run""#).contains(warning));
+        assert!(!said(r#""in_flight": "conflict""#).contains("beside the first request"));
     }
 
     #[test]

@@ -153,6 +153,29 @@ async fn a_restore_by_url_opens_the_boot_that_its_target_shows() {
 }
 
 #[tokio::test]
+async fn a_restore_by_url_opens_nothing_where_two_clusters_show_its_boot_id() {
+    let stack = restarted(posts(1)).await;
+    let elsewhere = |target: &mut Target| target.url = base("http://127.0.0.1:1").unwrap();
+    let stack = stack.configured(elsewhere).await;
+    let other = reprise_core::wire::Boot {
+        cluster: "other".to_owned(),
+        boot_id: "boot-1".to_owned(),
+        before: "boot-0".to_owned(),
+    };
+    stack.boots.seen(&other, UnixMillis(6000)).await.unwrap();
+    let url = stack.upstream.url();
+    let view = stack
+        .run(&format!(r#"{{"kind": "restore", "target": "{url}", "yes": true}}"#))
+        .await;
+    assert_eq!(
+        (view.state, view.exit_code),
+        (ReplayState::Finished, Some(0)),
+        "{view:#?}"
+    );
+    assert!(stack.boots.newest().iter().all(|boot| boot.closed));
+}
+
+#[tokio::test]
 async fn a_restore_by_url_opens_no_other_boot_than_it_saw() {
     let stack = restarted(posts(1)).await;
     let elsewhere = |target: &mut Target| target.url = base("http://127.0.0.1:1").unwrap();

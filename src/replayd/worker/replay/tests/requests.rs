@@ -2,6 +2,7 @@
 
 use super::{Stack, posts};
 use crate::app::replays::ReplayState;
+use crate::store::captures::{Epoch, Origin};
 
 #[tokio::test]
 async fn a_credential_is_read_again_once_after_a_401() {
@@ -43,4 +44,46 @@ async fn every_step_is_signed_for_itself() {
         assert_eq!((signed.id, signed.attempt), (format!("{}/{}", view.id, at + 1), 1));
         assert_eq!(signed.body, Some(*blake3::hash(&sent.body).as_bytes()));
     }
+}
+
+#[tokio::test]
+async fn steps_of_two_callers_are_signed_for_two() {
+    use reprise_core::signature::{HEADER, Line, verify};
+    let mut captures = posts(3);
+    for (capture, caller) in captures.iter_mut().zip(["alice", "mallory", "alice"]) {
+        capture.row.principal = format!("authorization:{caller}");
+    }
+    let stack = Stack::start(captures).await;
+    stack.run(r#"{"target": "shop"}"#).await;
+    let log = stack.upstream.log();
+    let scopes = log.iter().map(|sent| {
+        let line = Line {
+            method: sent.method.as_bytes(),
+            authority: sent.headers["host"].as_bytes(),
+            target: sent.target.as_bytes(),
+        };
+        verify(&[[7_u8; 32]], sent.headers[HEADER].as_bytes(), &line, 0)
+            .unwrap()
+            .scope
+    });
+    let scopes: Vec<_> = scopes.collect();
+    assert!(scopes[0] != scopes[1] && scopes[0] == scopes[2], "{scopes:?}");
+}
+
+/// It may have another number here, or be imported a second time after it was deleted.
+#[tokio::test]
+async fn what_was_imported_has_the_key_of_where_it_was_seen_first() {
+    let origin = Origin {
+        epoch: Epoch([5; 16]),
+        seq: 9,
+    };
+    let mut keys = Vec::new();
+    for before in [0, 3] {
+        let mut captures = posts(before + 1);
+        captures[before].row.origin = Some(origin);
+        let stack = Stack::start(captures).await;
+        stack.run(r#"{"target": "shop", "scope": "s"}"#).await;
+        keys.push(stack.upstream.log()[before].headers["idempotency-key"].clone());
+    }
+    assert_eq!(keys[0], keys[1]);
 }

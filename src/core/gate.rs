@@ -1,7 +1,8 @@
 //! The gate: what a request's head asks for, before anything is looked up.
 
 use crate::caller::{Proven, principal};
-use crate::config::{Anonymous, Document, Fingerprint, Methods, Mode, Policy, Scope, plain_path};
+use crate::claim::Effect;
+use crate::config::{Anonymous, Document, Fingerprint, InFlight, Methods, Mode, Policy, Scope, plain_path};
 use crate::fingerprint::{Digest, Head};
 use crate::http::Pairs;
 use crate::id::{Namespace, Principal, Secrets, Tag, endpoint_tag, tag};
@@ -180,6 +181,27 @@ pub fn gate(request: &Request<'_>, policy: &Policy, document: &Document, secrets
             header: policy.header.clone(),
             error,
         }),
+    }
+}
+
+/// What is to do with a duplicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// It is held, and gets what the first request left.
+    Hold,
+    /// It runs beside the first request.
+    Run,
+    /// It goes on, and its upstream is told what is recorded.
+    Tell,
+}
+
+/// Decides about a duplicate by what it met. A step of a replay never runs beside another.
+#[must_use]
+pub fn repeat(met: Effect, policy: &Policy, is_step: bool) -> Repeat {
+    match (met, policy.in_flight, policy.mode) {
+        (Effect::RefuseInFlight, InFlight::Run, _) if !is_step => Repeat::Run,
+        (Effect::Answer, _, Mode::Manual) => Repeat::Tell,
+        _ => Repeat::Hold,
     }
 }
 
@@ -415,6 +437,24 @@ mod tests {
             let mut map = vec![];
             write_pairs([(&b"content-type"[..], media.as_bytes())].into_iter(), &mut map);
             assert_eq!(Request::read(&map).dialect(), dialect, "{media}");
+        }
+    }
+
+    #[test]
+    fn a_duplicate_is_held_unless_its_route_says_otherwise() {
+        let of = |idempotency: &str, met: Effect, is_step: bool| {
+            repeat(met, document(idempotency).routes.defaults(), is_step)
+        };
+        let (plain, runs, manual) = (r#""mode": "optional""#, r#""in_flight": "run""#, r#""mode": "manual""#);
+        for met in [Effect::RefuseInFlight, Effect::Answer, Effect::RefuseUnknown] {
+            assert_eq!(of(plain, met, false), Repeat::Hold);
+        }
+        assert_eq!(of(runs, Effect::RefuseInFlight, false), Repeat::Run);
+        assert_eq!(of(runs, Effect::RefuseInFlight, true), Repeat::Hold);
+        assert_eq!(of(runs, Effect::Answer, false), Repeat::Hold);
+        assert_eq!(of(manual, Effect::Answer, false), Repeat::Tell);
+        for met in [Effect::RefuseInFlight, Effect::RefuseMismatch, Effect::RefuseUnknown] {
+            assert_eq!(of(manual, met, false), Repeat::Hold);
         }
     }
 

@@ -18,7 +18,7 @@ use std::rc::Rc;
 /// A repeat that went on: its upstream knows of the first response.
 #[derive(Debug)]
 pub struct Manual {
-    record: Vec<u8>,
+    place: Place,
     policy: Rc<Policy>,
     dialect: Dialect,
 }
@@ -43,7 +43,7 @@ impl Manual {
         (keyed, policy): (&Keyed, &Rc<Policy>),
         dialect: Dialect,
     ) -> Option<Self> {
-        let bytes = host.shared(Name::default().record(place.bucket, place.at)).ok()?.value;
+        let bytes = recorded(host, place)?;
         let record = Record::read(&bytes)?;
         let is_this = record.fence == place.fence && record.tag == keyed.tag && record.head == keyed.head;
         if !is_this || record.kind == Kind::Unknown {
@@ -51,7 +51,7 @@ impl Manual {
         }
         tell(host, answer::known(Some(&record)));
         Some(Self {
-            record: bytes,
+            place: *place,
             policy: Rc::clone(policy),
             dialect,
         })
@@ -63,19 +63,27 @@ impl Manual {
             .first(ASKED)?
             .trim_ascii()
             .eq_ignore_ascii_case(b"stored");
-        let record = Record::read(&self.record).filter(|_| asks)?;
-        if record.kind != Kind::Response {
+        // Read again: a record that was held meanwhile would be memory that nobody counts.
+        let bytes = asks.then(|| recorded(host, &self.place)).flatten()?;
+        let record = Record::read(&bytes).filter(|record| record.fence == self.place.fence);
+        let Some(record) = record.filter(|record| record.kind == Kind::Response) else {
             vm.metrics.count(Count::Tombstone);
             let problem = Problem::ResponseNotRetained {
-                original_status: Some(record.status),
-                location: Pairs::new(record.pairs).first(b"location").map(<[u8]>::to_vec),
+                original_status: record.map(|record| record.status),
+                location: record.and_then(|record| Pairs::new(record.pairs).first(b"location").map(<[u8]>::to_vec)),
             };
             return Some(respond(host, root, &problem, self.dialect));
-        }
+        };
         let status = self.policy.answer_status.unwrap_or(record.status);
         // If the host refuses, the upstream's own response goes on.
         host.respond(status, None, record.pairs, record.body).ok()?;
         vm.metrics.count(Count::Answer);
         Some(Mend::of(&record))
     }
+}
+
+/// Reads what stands at a claim's place; none if the store does not answer.
+fn recorded(host: &impl Host, place: &Place) -> Option<Vec<u8>> {
+    let mut name = Name::default();
+    Some(host.shared(name.record(place.bucket, place.at)).ok()?.value)
 }

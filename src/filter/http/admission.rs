@@ -17,8 +17,8 @@ use crate::signed::{self, Claimed, Unproven};
 use crate::vm::Vm;
 use reprise_core::capture::select::Selected;
 use reprise_core::claim::Effect;
-use reprise_core::config::{InFlight, Mode, Policy};
-use reprise_core::gate::{Gate, Keyed, Request, gate, is_safe};
+use reprise_core::config::{Mode, Policy};
+use reprise_core::gate::{Gate, Keyed, Repeat, Request, gate, is_safe, repeat};
 use reprise_core::id::{ReplayScope, Secrets, replay_tag};
 use reprise_core::problem::Problem;
 use reprise_core::signature::{HEADER, Signed};
@@ -233,14 +233,6 @@ impl Exchange {
                 self.stage = Stage::Owner(Box::new(Owner::new(place, asked)));
                 Flow::Continue
             }
-            Ok(Meeting::Duplicate(_, Effect::RefuseInFlight))
-                if policy.in_flight == InFlight::Run && !request.is_step =>
-            {
-                take_off(host, request);
-                vm.metrics.count(Count::Ran);
-                self.stage = Stage::Unkeyed;
-                Flow::Continue
-            }
             Ok(Meeting::Duplicate(place, effect)) => {
                 if let Some(flow) = self.go_on(host, vm, asked, (&place, effect)) {
                     return flow;
@@ -259,7 +251,7 @@ impl Exchange {
         }
     }
 
-    /// Lets a repeat go on where its upstream decides about it, and the first one's end is known.
+    /// Lets a duplicate go on where its route says so.
     fn go_on(
         &mut self,
         host: &impl Host,
@@ -267,13 +259,19 @@ impl Exchange {
         asked: &Asked<'_>,
         (place, effect): (&Place, Effect),
     ) -> Option<Flow> {
-        if asked.policy.mode != Mode::Manual || effect != Effect::Answer {
-            return None;
-        }
-        take_off(host, &asked.request);
-        let manual = Manual::begin(host, place, (&asked.keyed, &asked.policy), self.dialect)?;
-        vm.metrics.count(Count::Manual);
-        self.stage = Stage::Manual(Box::new(manual));
+        self.stage = match repeat(effect, &asked.policy, asked.request.is_step) {
+            Repeat::Hold => return None,
+            Repeat::Run => {
+                take_off(host, &asked.request);
+                vm.metrics.count(Count::Ran);
+                Stage::Unkeyed
+            }
+            Repeat::Tell => {
+                let manual = Manual::begin(host, place, (&asked.keyed, &asked.policy), self.dialect)?;
+                vm.metrics.count(Count::Manual);
+                Stage::Manual(Box::new(manual))
+            }
+        };
         Some(Flow::Continue)
     }
 

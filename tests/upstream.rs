@@ -1,9 +1,9 @@
 //! The demo application behind Envoy: it counts what it executes, and misbehaves on command.
 //!
 //! A request is *executed* when all of it has arrived; that is when it is counted. Every answer can be scripted by the
-//! request's `x-script` header ([`Script`]). What was executed is read at `GET /_log` ([`Execution`]), and requests that
-//! wait at a gate are let go by `POST /_gate/<name>`, until `DELETE` closes it. HTTP/1.1 and HTTP/2 with prior knowledge
-//! are served on one port.
+//! request's `x-script` header ([`Script`]). What was executed is read at `GET /_log` ([`Execution`]), and taken out there
+//! by `DELETE`. Requests that wait at a gate are let go by `POST /_gate/<name>`, until `DELETE` closes it. HTTP/1.1 and
+//! HTTP/2 with prior knowledge are served on one port.
 
 mod api;
 mod journal;

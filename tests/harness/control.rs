@@ -35,6 +35,12 @@ impl UpstreamControl {
         serde_json::from_slice(&log).expect("the upstream's log")
     }
 
+    /// Takes all requests out of the log, whole or broken off, in order.
+    pub async fn take(&self) -> Vec<Execution> {
+        let log = Request::new(self.0, "DELETE", "/_log").send().await.body;
+        serde_json::from_slice(&log).expect("the upstream's log")
+    }
+
     /// Counts the executions of `target`.
     pub async fn executions(&self, target: &str) -> usize {
         self.seen(target).await.iter().filter(|seen| seen.ended).count()

@@ -144,7 +144,11 @@ async fn receive(request: Request<Incoming>) -> (Execution, Vec<u8>) {
 fn control(request: &Request<Incoming>, journal: &Journal) -> Option<Draft> {
     let path = request.uri().path();
     if path == "/_log" {
-        return Some(Draft::json(StatusCode::OK, &json!(journal.log())));
+        let log = match *request.method() {
+            Method::DELETE => journal.take_log(),
+            _ => journal.log(),
+        };
+        return Some(Draft::json(StatusCode::OK, &json!(log)));
     }
     if let Some(name) = path.strip_prefix("/_gate/") {
         match *request.method() {

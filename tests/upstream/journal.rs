@@ -70,6 +70,8 @@ const READY: &str = "ready";
 struct Inner {
     log: Vec<Execution>,
     executed: usize,
+    /// Executions by method, target and key.
+    runs: HashMap<(String, String, Option<String>), usize>,
     commands: Vec<serde_json::Value>,
     numbered: usize,
 }
@@ -104,14 +106,14 @@ impl Journal {
     /// Writes a request down; gives its number and how many with the same target and key were executed before it.
     pub(super) fn write(&self, mut seen: Execution) -> (usize, usize) {
         let mut inner = self.inner.lock().expect("no one panics with the journal open");
-        let same = |old: &&Execution| {
-            old.ended
-                && old.target == seen.target
-                && old.method == seen.method
-                && old.header("idempotency-key") == seen.header("idempotency-key")
-        };
-        let earlier = inner.log.iter().filter(same).count();
+        let key = seen.header("idempotency-key").map(str::to_owned);
+        let same = inner
+            .runs
+            .entry((seen.method.clone(), seen.target.clone(), key))
+            .or_default();
+        let earlier = *same;
         if seen.ended {
+            *same += 1;
             inner.executed += 1;
             seen.n = inner.executed;
         }
@@ -127,6 +129,13 @@ impl Journal {
             .expect("no one panics with the journal open")
             .log
             .clone()
+    }
+
+    /// Takes the log out, and forgets how often what ran: who runs for days must not fill the memory.
+    pub(super) fn take_log(&self) -> Vec<Execution> {
+        let mut inner = self.inner.lock().expect("no one panics with the journal open");
+        inner.runs.clear();
+        std::mem::take(&mut inner.log)
     }
 
     /// Changes or reads the command queue.

@@ -76,7 +76,10 @@ stage_e2e() {
   ENVOY_BIN=$(scripts/envoy.sh) && export ENVOY_BIN || echo "Envoy cannot be had"
   scripts/build-filter.sh --trap
   cargo build --package replayd --package reprise-tests --bins
-  cargo test --package reprise-tests --test e2e -- --nocapture
+  local code=0
+  cargo test --package reprise-tests --test e2e -- --nocapture || code=1
+  cargo test --package reprise-tests --test history -- --nocapture || code=1
+  return "$code"
 }
 
 stage_tour() {

@@ -10,4 +10,5 @@
 )]
 
 pub mod harness;
+pub mod history;
 pub mod upstream;

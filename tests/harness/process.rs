@@ -134,7 +134,13 @@ impl Process {
     /// Tells how much memory of the machine it uses.
     #[must_use]
     pub fn memory_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        Self::memory_kib_of(self.id())
+    }
+
+    /// Tells how much memory of the machine the process with this id uses; 0 if there is none.
+    #[must_use]
+    pub fn memory_kib_of(id: u32) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
             .unwrap_or_default()

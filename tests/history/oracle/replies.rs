@@ -1,0 +1,104 @@
+//! What each reply may say, whatever was said before.
+
+use super::{Case, Fate, Fault, Finding, Manner, Reply, Said, Tried};
+use crate::history::plan::{Try, TryId};
+
+impl Case<'_> {
+    pub(super) fn said(&self, tried: &Tried, found: &mut Vec<Finding>) {
+        let fault = match &tried.said {
+            Said::Reply(reply) => self.reply(tried, reply),
+            Said::Broken if self.vms_die || tried.plan.fate == Fate::DiesMidBody => None,
+            Said::Broken => Some((Fault::Lost, "no response")),
+            Said::Nothing => Some((Fault::Hangs, "no response")),
+            Said::Left => None,
+        };
+        let id = tried.plan.id;
+        found.extend(fault.map(|(fault, what)| self.finding(fault, &format!("{id}: {what}"))));
+    }
+
+    fn reply(&self, tried: &Tried, reply: &Reply) -> Option<(Fault, &'static str)> {
+        let plan = &tried.plan;
+        let is_foreign = |id: TryId| (id.round, id.key) != (plan.id.round, plan.id.key);
+        if reply.shows_effect {
+            return Some((Fault::Unexpected, "it shows reprise-effect"));
+        }
+        match (reply.echo, reply.problem.as_deref()) {
+            (Some(id), None) if is_foreign(id) => Some((Fault::ForeignAnswer, "the response is another key's")),
+            (Some(id), None) if reply.is_answer => self.answer(plan, id, reply),
+            (Some(id), None) => self.first(plan, id, reply),
+            (None, Some(problem)) => self.problem(tried, reply.status, problem),
+            (None, None) => self.local(plan, reply),
+            (Some(_), Some(_)) => Some((Fault::Unexpected, "a problem with an echo")),
+        }
+    }
+
+    fn answer(&self, plan: &Try, id: TryId, reply: &Reply) -> Option<(Fault, &'static str)> {
+        if id == plan.id {
+            return Some((Fault::WrongMark, "a first response is marked as an answer"));
+        }
+        let Some(recorded) = self.recorded().filter(|recorded| recorded.plan.id == id) else {
+            // Of a key that outlived its record any run may have been recorded.
+            let is_excused = self.is_outlived() && self.ran.iter().any(|ran| ran.id == id);
+            return (!is_excused).then_some((Fault::WrongAnswer, "it is not what was recorded"));
+        };
+        if recorded.plan.variant != plan.variant {
+            return Some((Fault::WrongAnswer, "the request is another one"));
+        }
+        let is_same = is_as_sent(&recorded.plan, reply) && self.is_as_told(recorded, reply);
+        (!is_same).then_some((Fault::WrongAnswer, "it differs from the first response"))
+    }
+
+    /// Compares with what the first client got, if it stayed to the end.
+    fn is_as_told(&self, first: &Tried, reply: &Reply) -> bool {
+        match &first.said {
+            Said::Reply(told) if told.echo == Some(first.plan.id) => {
+                (told.status, &told.body, &told.location) == (reply.status, &reply.body, &reply.location)
+            }
+            _ => true,
+        }
+    }
+
+    fn first(&self, plan: &Try, id: TryId, reply: &Reply) -> Option<(Fault, &'static str)> {
+        if id != plan.id {
+            return Some((Fault::WrongMark, "another try's response has no mark"));
+        }
+        if !self.ran.iter().any(|ran| ran.id == id) {
+            return Some((Fault::Ghost, "the upstream did not run it"));
+        }
+        (!is_as_sent(plan, reply)).then_some((Fault::WrongAnswer, "it is not what the upstream sent"))
+    }
+
+    fn problem(&self, tried: &Tried, status: u16, problem: &str) -> Option<(Fault, &'static str)> {
+        let mut others = self
+            .key
+            .tried
+            .iter()
+            .filter(|other| other.plan.id != tried.plan.id && other.sent <= tried.ended);
+        match (status, problem) {
+            (409, "in-flight") => None,
+            (409, "outcome-unknown") => {
+                let leaves = |other: &Tried| matches!(other.plan.manner, Manner::LeavesAfterUpload { .. });
+                let has_cause = self.vms_die || others.any(|other| other.plan.fate.is_unknown() || leaves(other));
+                (!has_cause).then_some((Fault::Unexpected, "the outcome is known"))
+            }
+            (422, "key-reused") => {
+                let has_cause = others.any(|other| other.plan.variant != tried.plan.variant);
+                (!has_cause).then_some((Fault::Unexpected, "nobody used the key otherwise"))
+            }
+            _ => Some((Fault::Unexpected, "such a problem")),
+        }
+    }
+
+    fn local(&self, plan: &Try, reply: &Reply) -> Option<(Fault, &'static str)> {
+        let is_excused = self.vms_die || plan.fate.is_local();
+        let is_fitting = matches!(reply.status, 502..=504) && is_excused && !reply.is_answer;
+        (!is_fitting).then_some((Fault::Unexpected, "Envoy answers for itself"))
+    }
+}
+
+/// Tells whether a reply is the response that the upstream gives to this try.
+fn is_as_sent(plan: &Try, reply: &Reply) -> bool {
+    let (status, body) = plan.reply();
+    let location = format!("/made/{}", plan.id);
+    reply.status == status && reply.body == body && reply.location.as_deref() == Some(&location)
+}

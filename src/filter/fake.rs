@@ -17,6 +17,8 @@ use std::rc::Rc;
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) now: Cell<u64>,
+    /// How far the wall clock was set forward, or back, in milliseconds.
+    pub(crate) wall_set: Cell<i64>,
     pub(crate) data: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
     pub(crate) is_down: Cell<bool>,
     /// Runs once before the next replacement: what another worker does in between.
@@ -296,11 +298,11 @@ impl Host for FakeHost {
     }
 
     fn wall_seconds(&self) -> u64 {
-        1_700_000_000
+        1_700_000_000_u64.saturating_add_signed(self.world.wall_set.get() / 1000)
     }
 
     fn wall_millis(&self) -> u64 {
-        1_700_000_000_000 + self.world.now.get()
+        (1_700_000_000_000 + self.world.now.get()).saturating_add_signed(self.world.wall_set.get())
     }
 
     fn random(&self) -> Result<[u8; 64], HostError> {

@@ -3,6 +3,7 @@
 mod boots;
 mod captures;
 mod claims;
+mod clocks;
 mod exchanges;
 mod interleaved;
 mod journal;

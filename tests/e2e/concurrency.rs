@@ -1,10 +1,11 @@
 //! Many at once: one runs.
 
 use super::{assert_answers, problem, shared, verdict};
-use reprise_tests::harness::{Connection, Request, Response, Stack};
+use reprise_tests::harness::{Connection, Request, Response, Stack, Stopwatch};
 use reprise_tests::upstream::patterned;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Case T14.
@@ -153,4 +154,41 @@ async fn duplicates_that_are_held_while_the_first_client_leaves_are_refused() {
     }
     assert_eq!(verdict(&post.send().await), problem(409, "outcome-unknown"));
     assert_eq!(stack.runs(&post).await, 1);
+}
+
+/// Case T49.
+///
+/// The duplicates come on one connection, and a worker that serves them renews its lease with them: of eight firsts
+/// some belong to the other worker, whom the tick alone keeps alive.
+#[tokio::test]
+async fn a_first_that_runs_for_three_leases_keeps_its_key() {
+    const LEASE_MS: u64 = 500;
+    let Some(stack) = Stack::builder().lease_ms(LEASE_MS).start().await else {
+        return;
+    };
+    let post = |n: usize| stack.post(&format!("/long/{n}")).key(&format!("K{n}")).body("{}");
+    let firsts: Vec<_> = (0..8).map(|n| post(n).script(&json!({"gate": "long"}))).collect();
+    let mut sending = JoinSet::new();
+    for first in firsts {
+        sending.spawn(async move { first.send().await });
+    }
+    stack.upstream().held("long", 8).await;
+    let (held, mut duplicates) = (Stopwatch::new(), Connection::open(stack.address()).await);
+    while held.elapsed() < Duration::from_millis(3 * LEASE_MS) {
+        for n in 0..8 {
+            assert_eq!(
+                verdict(&duplicates.send(&post(n)).await),
+                problem(409, "in-flight"),
+                "{n}"
+            );
+        }
+    }
+    stack.upstream().open("long").await;
+    for first in sending.join_all().await {
+        assert_eq!(first.status, 201);
+    }
+    for n in 0..8 {
+        assert!(post(n).send().await.is_answer(), "{n}");
+        assert_eq!(stack.runs(&post(n)).await, 1, "{n}");
+    }
 }

@@ -29,8 +29,8 @@ async fn no_history_shows_a_double_run_or_a_wrong_answer() {
         check.round().await;
     }
     let tally = check.finish().await;
-    println!("REPRISE_SEED={seed}: {tally}");
     assert_eq!(tally.faults(), 0, "REPRISE_SEED={seed}: {tally}");
+    println!("REPRISE_SEED={seed}: {tally}");
     for said in [
         "answers",
         "firsts",

@@ -21,8 +21,8 @@ async fn no_history_shows_a_double_run_or_a_wrong_answer() {
     let seed = seed();
     let size = Size {
         clients: 24,
-        keys: 1250,
-        traps: 4,
+        keys: 2500,
+        traps: 8,
     };
     let mut check = Check::new(&stack, seed, size, RETAIN);
     while check.sent() < REQUESTS {

@@ -6,9 +6,14 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The areas of the paths, one for each way in which duplicates are treated.
-pub(super) const AREAS: [&str; 1] = ["now"];
+pub(super) const AREAS: [&str; 2] = ["now", "wait"];
 /// How long a worker's claims live without it; keys of a dead VM have an end after four thirds of it.
 const LEASE_MS: u64 = 2000;
+
+/// How long a duplicate waits where it may.
+const MAX_WAIT_MS: u64 = 2000;
+/// How long a stream may idle: whoever waits in a VM that dies is let go by Envoy alone.
+const STREAM_IDLE: &str = "3s";
 
 /// Envoy's count of VMs that came back after one had died.
 pub const VM_RELOADS: &str = "wasm.reprise.vm_reload_success";
@@ -21,9 +26,14 @@ pub fn settings(retain: Duration) -> Settings {
         .reloads_at_once()
         .lease_ms(LEASE_MS)
         .document(json!({"idempotency": {"retain_s": retain.as_secs(), "keys_max": 131_072}}))
+        .area("wait", &json!({"in_flight": "wait", "max_wait_ms": MAX_WAIT_MS}))
         .cluster_at("refused", free_port())
         .route(when(REFUSED, &json!({"cluster": "refused"})))
         .route(when(HURRIED, &json!({"cluster": "upstream", "timeout": "0.1s"})))
+        .patch(|bootstrap| {
+            let filters = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"];
+            filters[0]["typed_config"]["stream_idle_timeout"] = STREAM_IDLE.into();
+        })
         // It complains of every VM that is killed.
         .allow_log("")
 }

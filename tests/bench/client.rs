@@ -4,9 +4,6 @@ use crate::message;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 
-/// Bytes that one response may have.
-const RESPONSE_BYTES_MAX: usize = 16_384;
-
 /// A keep-alive connection.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -33,7 +30,7 @@ impl Client {
         stream.set_nonblocking(true)?;
         Ok(Self {
             stream,
-            bytes: vec![0; RESPONSE_BYTES_MAX],
+            bytes: vec![0; message::MESSAGE_BYTES_MAX],
             filled: 0,
         })
     }

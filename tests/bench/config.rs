@@ -1,7 +1,7 @@
 //! Envoy's configuration: one listener for each variant, alike but for the HTTP filters.
 
-use crate::message::PATH;
-use crate::row::Variant;
+use crate::message::{FILL_PATH, PATH};
+use crate::row::{GROWTH_KEYS_MAX, Variant};
 use serde_json::{Value, json};
 
 /// Prefix of the types of Envoy's HTTP filters.
@@ -146,6 +146,10 @@ fn http_filters(variant: Variant, modules: &Modules) -> Vec<Value> {
         Variant::FirstSeen | Variant::FirstSeenFull | Variant::Answer => {
             Some(wasm(variant, &modules.reprise, &document(variant)))
         }
+        Variant::Wait => Some(wasm(variant, &modules.reprise, &waiting())),
+        Variant::StoreEmpty | Variant::StoreHalf | Variant::StoreFull => {
+            Some(wasm(variant, &modules.reprise, &growing()))
+        }
         Variant::CaptureAsync => Some(wasm(variant, &modules.reprise, &capturing("async"))),
         Variant::CaptureWriteAhead => Some(wasm(variant, &modules.reprise, &capturing("write_ahead"))),
     };
@@ -216,6 +220,24 @@ fn document(variant: Variant) -> Value {
         document["rules"] = rules();
     }
     document
+}
+
+/// The document of the growth rows, the same for all of them: what is measured lives for a second, and what fills the store
+/// outlives the run.
+///
+/// A store that is half full has full buckets here and there, so the oldest done records make room: a 503 voids a row.
+fn growing() -> Value {
+    json!({
+        "version": 1,
+        "name": "bench",
+        "idempotency": {"mode": "optional", "retain_s": 1, "keys_max": GROWTH_KEYS_MAX, "on_full": "evict"},
+        "rules": [{"match": {"path": FILL_PATH}, "idempotency": {"retain_s": 3600}}]
+    })
+}
+
+/// A document under which duplicates wait.
+fn waiting() -> Value {
+    json!({"version": 1, "name": "bench", "idempotency": {"mode": "optional", "in_flight": "wait"}})
 }
 
 /// A document that captures, and does nothing else.

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// How long Envoy may take to be ready: modules are compiled first.
 const READY_MAX: Duration = Duration::from_secs(30);
 
-/// A running Envoy with one worker.
+/// A running Envoy.
 #[derive(Debug)]
 pub(crate) struct Envoy {
     child: Child,
@@ -22,15 +22,21 @@ pub(crate) struct Envoy {
 }
 
 impl Envoy {
-    /// Starts `program` on the cores that this thread has, and waits until it is ready.
+    /// Starts `program` with one worker on the cores that this thread has, and waits until it is ready.
     ///
     /// # Errors
     ///
     /// What Envoy exited with, or [`io::ErrorKind::TimedOut`]; it has written why to stderr.
     pub(crate) fn start(program: &Path, config: &Value, admin_port: u16) -> io::Result<Self> {
+        Self::start_with(program, 1, config, admin_port)
+    }
+
+    /// As [`Self::start`], with so many workers.
+    pub(crate) fn start_with(program: &Path, workers: u32, config: &Value, admin_port: u16) -> io::Result<Self> {
         let start_ns = now_ns();
         let child = Command::new(program)
-            .args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"])
+            .args(["--concurrency", &workers.to_string()])
+            .args(["--disable-hot-restart", "--log-level", "error"])
             .args(["--config-yaml", &config.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -1,11 +1,14 @@
-//! Rows that are no comparison: what replayd does in absolute numbers of this machine.
+//! Rows that are no comparison: absolute numbers of this machine.
 
 use crate::batch::{Stream, fill};
 use crate::clock::now_ns;
+use crate::config::Modules;
 use crate::daemon::Daemon;
 use crate::http::Connection;
+use crate::options::Options;
 use crate::replay;
 use crate::stat::{Spread, quantile};
+use crate::wake;
 use serde_json::{Value, json};
 use std::io;
 use std::path::Path;
@@ -13,7 +16,14 @@ use std::thread;
 use std::time::Duration;
 
 /// The names of these rows.
-pub(crate) const ROWS: [&str; 5] = ["ingest", "list_page", "replay_max", "replay_per_key", "replay_timed"];
+pub(crate) const ROWS: [&str; 6] = [
+    "wait_wake",
+    "ingest",
+    "list_page",
+    "replay_max",
+    "replay_per_key",
+    "replay_timed",
+];
 
 /// What a row found.
 #[derive(Debug)]
@@ -44,8 +54,10 @@ impl Figure {
 }
 
 /// Measures the row `name`.
-pub(crate) fn measure(name: &'static str, replayd: &Path) -> Figure {
+pub(crate) fn measure(name: &'static str, options: &Options, modules: &Modules) -> Figure {
+    let replayd = &options.replayd;
     let (target, found) = match name {
+        "wait_wake" => ("p50 < 1 ms", wake::measure(&options.envoy, modules)),
         "ingest" => ("≥ 50,000/s", ingest(replayd)),
         "replay_max" => ("≥ 11,000/s", replay::measure("max", replayd)),
         "replay_per_key" => ("", replay::measure("per_key", replayd)),

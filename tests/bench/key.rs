@@ -1,9 +1,12 @@
-//! The keys that requests carry: fresh ones, and the pool that the row `answer` repeats.
+//! The keys that requests carry: fresh ones, and pools of those that are repeated.
 
 use crate::message::KEY_BYTES;
 
 /// Keys whose answers are recorded before the row `answer` is measured.
 pub(crate) const POOL_KEYS: u64 = 8192;
+
+/// The same for the row `answer_64k`: their answers take 64 MiB.
+pub(crate) const LARGE_POOL_KEYS: u64 = 1024;
 
 /// Which key a request carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +15,10 @@ pub(crate) enum Keys {
     Fresh,
     /// The next key of the pool, round and round.
     Pool,
+    /// The next key of the pool for large answers, round and round.
+    LargePool,
+    /// The next of the keys that fill a store; they begin again when rewound.
+    Fill,
 }
 
 /// Hands out keys.
@@ -19,12 +26,14 @@ pub(crate) enum Keys {
 pub(crate) struct KeyMaker {
     fresh: u64,
     pool: u64,
+    fill: u64,
 }
 
 impl KeyMaker {
-    /// Lets the pool begin with its first key again.
-    pub(crate) fn rewind_pool(&mut self) {
+    /// Lets the pools begin with their first keys again, and those that fill `back` keys ago.
+    pub(crate) fn rewind(&mut self, back: u64) {
         self.pool = 0;
+        self.fill = self.fill.saturating_sub(back);
     }
 
     /// The next key of that kind.
@@ -37,6 +46,14 @@ impl KeyMaker {
             Keys::Pool => {
                 self.pool = (self.pool + 1) % POOL_KEYS;
                 uuid(0, self.pool)
+            }
+            Keys::LargePool => {
+                self.pool = (self.pool + 1) % LARGE_POOL_KEYS;
+                uuid(1, self.pool)
+            }
+            Keys::Fill => {
+                self.fill += 1;
+                uuid(2, mixed(self.fill))
             }
         }
     }
@@ -76,6 +93,14 @@ mod tests {
         assert_eq!(&first, b"00000000-0000-4000-8000-000000000001");
         let later: Vec<_> = (0..POOL_KEYS).map(|_| keys.next(Keys::Pool)).collect();
         assert_eq!(later.iter().position(|key| *key == first), Some(8191));
+    }
+
+    #[test]
+    fn keys_that_fill_come_again_when_rewound() {
+        let mut keys = KeyMaker::default();
+        let made: Vec<_> = (0..9).map(|_| keys.next(Keys::Fill)).collect();
+        keys.rewind(4);
+        assert_eq!((0..4).map(|_| keys.next(Keys::Fill)).collect::<Vec<_>>(), made[5..]);
     }
 
     #[test]

@@ -191,8 +191,8 @@ impl Generator {
     }
 
     /// Lets the pool begin with its first key again.
-    pub(crate) fn rewind_pool(&mut self) {
-        self.keys.rewind_pool();
+    pub(crate) fn rewind(&mut self, back: u64) {
+        self.keys.rewind(back);
     }
 
     /// Serves the upstream for clients that are not this generator's, while `goes_on`, which is told how many were served.

@@ -16,6 +16,7 @@ mod load;
 mod measure;
 mod message;
 mod options;
+mod prime;
 mod ready;
 mod replay;
 mod report;
@@ -23,16 +24,15 @@ mod row;
 mod schedule;
 mod stat;
 mod upstream;
+mod wake;
 mod worker;
 mod wrk;
 
 use crate::config::{Modules, Place};
 use crate::daemon::Daemon;
 use crate::envoy::Envoy;
-use crate::key::{Keys, POOL_KEYS};
-use crate::load::{Generator, Load, Stop};
+use crate::load::Generator;
 use crate::measure::Findings;
-use crate::message::Method;
 use crate::options::{Options, USAGE};
 use crate::report::Report;
 use crate::row::{ROWS, Row, Variant};
@@ -84,7 +84,7 @@ fn run(options: &Options) -> io::Result<bool> {
     }
     compare(options, &mut modules, &mut report)?;
     let figures = figure::ROWS.into_iter().filter(|row| options.has(row));
-    report.figures = figures.map(|row| figure::measure(row, &options.replayd)).collect();
+    report.figures = figures.map(|row| figure::measure(row, options, &modules)).collect();
     if let Some(path) = &options.json {
         fs::write(path, format!("{:#}\n", report.json()))?;
     }
@@ -147,7 +147,7 @@ fn compare(options: &Options, modules: &mut Modules, report: &mut Report) -> io:
     let envoy = Envoy::start(&options.envoy, &bootstrap, admin)?;
     cores.take_own()?;
     generator.connect(ports, envoy.worker()?)?;
-    let mute = prime(&mut generator, &variants)?;
+    let mute = prime::run(&mut generator, &rows, &variants)?;
     report.rows = rows
         .into_iter()
         .map(|row| {
@@ -212,33 +212,4 @@ fn variants(rows: impl Iterator<Item = Row>) -> Vec<Variant> {
         }
     }
     variants
-}
-
-/// Keys that prove that a filter acts: few enough to be repeated before they expire, even on a busy machine.
-const PROOF_KEYS: u64 = 256;
-
-/// Records the pool's answers for the row `answer`, and proves that each filter acts: a repeat may not reach the upstream.
-///
-/// Returns the filters that did not, with what was seen instead. Without this proof, a filter that does nothing would be
-/// the fastest of all.
-fn prime(generator: &mut Generator, variants: &[Variant]) -> io::Result<Vec<(Variant, String)>> {
-    let own = [Variant::FirstSeen, Variant::FirstSeenFull, Variant::Answer];
-    let mut mute = Vec::new();
-    for variant in variants.iter().filter(|variant| own.contains(variant)) {
-        let load = Load {
-            keys: Keys::Pool,
-            ..row::load(*variant, Method::Post, variants)
-        };
-        let keys = if *variant == Variant::Answer {
-            POOL_KEYS
-        } else {
-            PROOF_KEYS
-        };
-        for (is_stored, when) in [(false, "first requests"), (true, "repeats")] {
-            generator.rewind_pool();
-            let slice = generator.saturate(Load { is_stored, ..load }, Stop::Count(keys))?;
-            mute.extend(slice.void.map(|void| (*variant, format!("{when}: {void}"))));
-        }
-    }
-    Ok(mute)
 }

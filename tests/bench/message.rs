@@ -7,6 +7,12 @@ use std::io;
 /// Bytes of a POST's body.
 const BODY_BYTES: usize = 1024;
 
+/// Bytes of a large body: the longest response that the filter keeps in shared data.
+const LARGE_BYTES: usize = 65_536;
+
+/// Bytes that one message may have: head and a large body, with room.
+pub(crate) const MESSAGE_BYTES_MAX: usize = LARGE_BYTES + 16_384;
+
 /// Bytes of the body that the upstream answers with.
 const ANSWER_BYTES: usize = 260;
 
@@ -15,6 +21,12 @@ pub(crate) const KEY_BYTES: usize = 36;
 
 /// Where all requests go; the documents' rules and the wrk script name it too.
 pub(crate) const PATH: &str = "/v1/orders/42/payments";
+
+/// Where requests go that are answered with a large body.
+const LARGE_ANSWER_PATH: &str = "/v1/orders/42/receipts";
+
+/// Where requests go that fill a store: their keys outlive the run.
+pub(crate) const FILL_PATH: &str = "/v1/orders/42/entries";
 
 /// Bytes of the message at the head of `bytes`, none while it is not whole.
 ///
@@ -59,6 +71,12 @@ pub(crate) enum Method {
     Get,
     /// A POST of 1 KiB with a key.
     Post,
+    /// A POST of 64 KiB with a key.
+    LargePost,
+    /// A POST of 1 KiB with a key, answered with 64 KiB.
+    LargeAnswer,
+    /// A POST of 1 KiB with a key that stays in the store.
+    Fill,
 }
 
 impl Method {
@@ -67,6 +85,9 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST 1 KiB",
+            Self::LargePost => "POST 64 KiB",
+            Self::LargeAnswer => "POST 1 KiB, answer 64 KiB",
+            Self::Fill => "POST 1 KiB to fill",
         }
     }
 
@@ -74,7 +95,23 @@ impl Method {
     pub(crate) const fn status(self) -> u16 {
         match self {
             Self::Get => 200,
-            Self::Post => 201,
+            Self::Post | Self::LargePost | Self::LargeAnswer | Self::Fill => 201,
+        }
+    }
+
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Get | Self::Post | Self::LargePost => PATH,
+            Self::LargeAnswer => LARGE_ANSWER_PATH,
+            Self::Fill => FILL_PATH,
+        }
+    }
+
+    const fn body_bytes(self) -> usize {
+        match self {
+            Self::Get => 0,
+            Self::Post | Self::LargeAnswer | Self::Fill => BODY_BYTES,
+            Self::LargePost => LARGE_BYTES,
         }
     }
 }
@@ -96,14 +133,13 @@ impl Request {
                 let bytes = format!("GET {PATH} HTTP/1.1\r\n{common}\r\n").into_bytes();
                 Self { bytes, key_at: None }
             }
-            Method::Post => {
-                let mut head = format!("POST {PATH} HTTP/1.1\r\n{common}idempotency-key: ").into_bytes();
+            Method::Post | Method::LargePost | Method::LargeAnswer | Method::Fill => {
+                let (path, len) = (method.path(), method.body_bytes());
+                let mut head = format!("POST {path} HTTP/1.1\r\n{common}idempotency-key: ").into_bytes();
                 let key_at = head.len();
                 head.extend([b'0'; KEY_BYTES]);
-                head.extend(
-                    format!("\r\ncontent-type: application/json\r\ncontent-length: {BODY_BYTES}\r\n\r\n").bytes(),
-                );
-                head.extend(body(BODY_BYTES));
+                head.extend(format!("\r\ncontent-type: application/json\r\ncontent-length: {len}\r\n\r\n").bytes());
+                head.extend(body(len));
                 Self {
                     bytes: head,
                     key_at: Some(key_at),
@@ -139,22 +175,31 @@ fn body(bytes: usize) -> Vec<u8> {
     body
 }
 
-/// The upstream's answer to a request that begins with `head`: 7 headers and 260 bytes, 201 to a POST, 200 to a GET.
+/// The upstream's answer to a request that begins with `head`: 7 headers and 260 bytes, or 64 KiB where that is asked for;
+/// 201 to a POST, 200 to a GET.
 pub(crate) fn answer(head: &[u8]) -> &'static [u8] {
     use std::sync::LazyLock;
-    static TO_GET: LazyLock<Vec<u8>> = LazyLock::new(|| answer_with("200 OK"));
-    static TO_POST: LazyLock<Vec<u8>> = LazyLock::new(|| answer_with("201 Created"));
-    if head.starts_with(b"GET") { &TO_GET } else { &TO_POST }
+    static TO_GET: LazyLock<Vec<u8>> = LazyLock::new(|| answer_with("200 OK", ANSWER_BYTES));
+    static TO_POST: LazyLock<Vec<u8>> = LazyLock::new(|| answer_with("201 Created", ANSWER_BYTES));
+    static LARGE: LazyLock<Vec<u8>> = LazyLock::new(|| answer_with("201 Created", LARGE_BYTES));
+    let target = head.strip_prefix(b"POST ").unwrap_or_default();
+    if head.starts_with(b"GET") {
+        &TO_GET
+    } else if target.starts_with(LARGE_ANSWER_PATH.as_bytes()) {
+        &LARGE
+    } else {
+        &TO_POST
+    }
 }
 
-fn answer_with(status: &str) -> Vec<u8> {
+fn answer_with(status: &str, len: usize) -> Vec<u8> {
     let mut answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {ANSWER_BYTES}\r\n\
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len}\r\n\
          location: {PATH}/77\r\ncache-control: no-store\r\netag: \"5d41402abc4b2a76\"\r\n\
          x-request-cost: 3\r\nvary: accept\r\n\r\n"
     )
     .into_bytes();
-    answer.extend(body(ANSWER_BYTES));
+    answer.extend(body(len));
     answer
 }
 
@@ -175,6 +220,18 @@ mod tests {
         let one = answer(b"POST");
         assert_eq!(whole_bytes(&[one, one].concat(), None).unwrap(), Some(one.len()));
         assert_eq!(status(one), 201);
+    }
+
+    #[test]
+    fn large_bodies_are_64_kib_and_fit() {
+        let asked = Request::new(Method::LargePost).with_key([b'k'; KEY_BYTES]).to_vec();
+        let answered = answer(Request::new(Method::LargeAnswer).with_key([b'k'; KEY_BYTES]));
+        for message in [&asked[..], answered] {
+            assert_eq!(content_length(message), Some(65_536));
+            assert_eq!(whole_bytes(message, None).unwrap(), Some(message.len()));
+            assert!(message.len() <= MESSAGE_BYTES_MAX);
+        }
+        assert_eq!(content_length(answer(&asked)), Some(ANSWER_BYTES));
     }
 
     #[test]

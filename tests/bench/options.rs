@@ -10,8 +10,9 @@ use std::time::Duration;
 pub(crate) const USAGE: &str = "\
 usage: bench --envoy PROGRAM --wasm FILE --noop FILE --replayd PROGRAM [--json FILE] [--rounds N] [--slice-ms N]
              [--paced-rounds N] [--rate N] [ROW…]
-rows: plain noop untouched lua_header noop_post first_seen first_seen_full answer tap capture_async
-      capture_write_ahead ready wrk ingest list_page replay_max replay_per_key replay_timed
+rows: plain noop untouched lua_header noop_post first_seen first_seen_full answer first_seen_64k answer_64k
+      growth_half growth_full tap capture_async capture_write_ahead ready wrk wait_wake ingest list_page
+      replay_max replay_per_key replay_timed
       (default: all)";
 
 /// Rows that are not comparisons in slices.

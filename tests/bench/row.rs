@@ -4,6 +4,9 @@ use crate::key::Keys;
 use crate::load::Load;
 use crate::message::Method;
 
+/// Keys that the stores of the growth rows can hold: few enough to be filled through the filter within seconds.
+pub(crate) const GROWTH_KEYS_MAX: u64 = 131_072;
+
 /// A listener's filters. All else is the same on every listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
@@ -21,6 +24,14 @@ pub(crate) enum Variant {
     FirstSeenFull,
     /// Reprise, all of whose keys were seen before.
     Answer,
+    /// Reprise with a store that has nothing in it but what is being measured: about 1 %.
+    StoreEmpty,
+    /// The same, with a store that was filled to a half before.
+    StoreHalf,
+    /// The same, with a store that was filled until hardly any way was free.
+    StoreFull,
+    /// Reprise, where duplicates wait for the first.
+    Wait,
     /// Envoy's own tap: a file for each exchange.
     Tap,
     /// Reprise that captures, without keys; nothing waits for replayd.
@@ -40,10 +51,34 @@ impl Variant {
             Self::FirstSeen => "first_seen",
             Self::FirstSeenFull => "first_seen_full",
             Self::Answer => "answer",
+            Self::StoreEmpty => "store_empty",
+            Self::StoreHalf => "store_half",
+            Self::StoreFull => "store_full",
+            Self::Wait => "wait",
             Self::Tap => "tap",
             Self::CaptureAsync => "capture_async",
             Self::CaptureWriteAhead => "capture_write_ahead",
         }
+    }
+
+    /// How many keys its store is filled with before the run.
+    ///
+    /// Keys fall into buckets at random: a quarter more than there are places leaves 1 % of them free.
+    pub(crate) const fn fill_keys(self) -> u64 {
+        match self {
+            Self::StoreHalf => GROWTH_KEYS_MAX / 2,
+            Self::StoreFull => GROWTH_KEYS_MAX / 4 * 5,
+            _ => 0,
+        }
+    }
+
+    /// True if keys go through it: it has to be shown that it acts on them.
+    pub(crate) const fn keeps_keys(self) -> bool {
+        use Variant::{Answer, FirstSeen, FirstSeenFull, StoreEmpty, StoreFull, StoreHalf};
+        matches!(
+            self,
+            FirstSeen | FirstSeenFull | Answer | StoreEmpty | StoreHalf | StoreFull
+        )
     }
 
     /// True if it speaks to replayd.
@@ -68,7 +103,7 @@ pub(crate) struct Row {
 }
 
 /// Every comparison, in the order of the table.
-pub(crate) const ROWS: [Row; 12] = [
+pub(crate) const ROWS: [Row; 16] = [
     row("plain", Variant::Control, Variant::Plain, Method::Post, ""),
     row("noop", Variant::Noop, Variant::Plain, Method::Get, ""),
     row("untouched", Variant::FirstSeen, Variant::Plain, Method::Get, ""),
@@ -101,6 +136,28 @@ pub(crate) const ROWS: [Row; 12] = [
         Variant::Plain,
         Method::Post,
         "CPU ≤ 0.75, throughput ≥ 1.35",
+    ),
+    row(
+        "first_seen_64k",
+        Variant::FirstSeen,
+        Variant::Plain,
+        Method::LargePost,
+        "",
+    ),
+    row("answer_64k", Variant::Answer, Variant::Plain, Method::LargeAnswer, ""),
+    row(
+        "growth_half",
+        Variant::StoreHalf,
+        Variant::StoreEmpty,
+        Method::Post,
+        "CPU ≤ 1.05",
+    ),
+    row(
+        "growth_full",
+        Variant::StoreFull,
+        Variant::StoreEmpty,
+        Method::Post,
+        "CPU ≤ 1.05",
     ),
     row("tap", Variant::Tap, Variant::Plain, Method::Post, ""),
     row(
@@ -156,10 +213,15 @@ impl Row {
 /// What is sent to one variant. Its base gets fresh keys, which nobody there looks at.
 pub(crate) fn load(variant: Variant, method: Method, variants: &[Variant]) -> Load {
     let is_stored = variant == Variant::Answer;
+    let pool = if method == Method::LargeAnswer {
+        Keys::LargePool
+    } else {
+        Keys::Pool
+    };
     Load {
         listener: variants.iter().position(|other| *other == variant).unwrap_or(0),
         method,
-        keys: if is_stored { Keys::Pool } else { Keys::Fresh },
+        keys: if is_stored { pool } else { Keys::Fresh },
         is_stored,
         publishes: false,
     }

@@ -4,9 +4,6 @@ use crate::message;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-/// Bytes that one request may have: head and 1 KiB of body, with room.
-const REQUEST_BYTES_MAX: usize = 16_384;
-
 /// The upstream and its connections.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -44,7 +41,7 @@ impl Upstream {
         let index = self.peers.len();
         self.peers.push(Some(Peer {
             stream,
-            bytes: vec![0; REQUEST_BYTES_MAX],
+            bytes: vec![0; message::MESSAGE_BYTES_MAX],
             filled: 0,
         }));
         self.peers[index]

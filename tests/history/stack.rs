@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The areas of the paths, one for each way in which duplicates are treated.
-pub(super) const AREAS: [&str; 2] = ["now", "wait"];
+pub(super) const AREAS: [&str; 2] = ["now", WAIT];
+/// The area where duplicates wait.
+pub(super) const WAIT: &str = "wait";
 /// How long a worker's claims live without it; keys of a dead VM have an end after four thirds of it.
 const LEASE_MS: u64 = 2000;
 
@@ -26,7 +28,7 @@ pub fn settings(retain: Duration) -> Settings {
         .reloads_at_once()
         .lease_ms(LEASE_MS)
         .document(json!({"idempotency": {"retain_s": retain.as_secs(), "keys_max": 131_072}}))
-        .area("wait", &json!({"in_flight": "wait", "max_wait_ms": MAX_WAIT_MS}))
+          .area(WAIT, &json!({"in_flight": "wait", "max_wait_ms": MAX_WAIT_MS}))
         .cluster_at("refused", free_port())
         .route(when(REFUSED, &json!({"cluster": "refused"})))
         .route(when(HURRIED, &json!({"cluster": "upstream", "timeout": "0.1s"})))

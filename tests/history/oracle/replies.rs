@@ -2,6 +2,7 @@
 
 use super::{Case, Fate, Fault, Finding, Manner, Reply, Said, Tried};
 use crate::history::plan::{Try, TryId};
+use crate::history::stack::WAIT;
 
 impl Case<'_> {
     pub(super) fn said(&self, tried: &Tried, found: &mut Vec<Finding>) {
@@ -75,6 +76,10 @@ impl Case<'_> {
             .iter()
             .filter(|other| other.plan.id != tried.plan.id && other.sent <= tried.ended);
         match (status, problem) {
+            // All ends within a fraction of what a duplicate may wait, and every body can be kept meanwhile.
+            (409, "in-flight") if self.key.plan.area == WAIT && !self.vms_die => {
+                Some((Fault::Unexpected, "it waited in vain"))
+            }
             (409, "in-flight") => None,
             (409, "outcome-unknown") => {
                 let leaves = |other: &Tried| matches!(other.plan.manner, Manner::LeavesAfterUpload { .. });

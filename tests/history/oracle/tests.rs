@@ -312,6 +312,15 @@ fn a_refusal_for_want_of_room_is_found() {
 }
 
 #[test]
+fn a_refusal_where_duplicates_wait_is_found() {
+    let first = History::new().tried(WORKS, |_| Said::Left).ran().left();
+    let mut history = first.said(409, "in-flight").said(409, "outcome-unknown");
+    history.shows(&[]);
+    history.key.plan.area = "wait";
+    history.shows(&[Fault::Unexpected]);
+}
+
+#[test]
 fn a_response_of_envoys_own_without_a_cause_is_found() {
     History::new().tried(WORKS, |_| local(503)).shows(&[Fault::Unexpected]);
 }

@@ -4,6 +4,7 @@
 //! function of its own in the files below; printing and exit codes are not here.
 
 mod callers;
+mod certificates;
 mod headers;
 mod manifest;
 mod methods;
@@ -14,10 +15,12 @@ mod plugin;
 mod report;
 mod routes;
 mod scene;
+mod second_keys;
 mod settings;
 #[cfg(test)]
 mod testing;
 mod timeouts;
+mod waiting;
 
 pub use report::{Finding, Report};
 
@@ -140,10 +143,13 @@ fn check_scene(scene: &Scene<'_>, report: &mut Report) {
     plugin::check(scene, report);
     order::check(scene, report);
     callers::check(scene, report);
+    certificates::check(scene, report);
     headers::check(scene, report);
+    second_keys::check(scene, report);
     methods::check_scene(scene, report);
     settings::check(scene, report);
     timeouts::check(scene, report);
+    waiting::check(scene, report);
     routes::check(scene, report);
     pin::check(scene, report);
 }

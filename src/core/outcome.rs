@@ -232,6 +232,7 @@ mod tests {
             anonymous: Anonymous::Share,
             fingerprint: Fingerprint::Raw,
             in_flight: InFlight::Conflict,
+            max_wait: Millis(10_000),
             retain: Millis(900_000),
             unknown_retain: Millis(900_000),
             store_on: StatusSet::ALL,

@@ -1,16 +1,14 @@
 //! A host in memory: many workers over one world of shared data, and a clock that the test moves.
 
+mod worker;
+
+pub(crate) use self::worker::{Sent, Worker, map};
+
 use crate::host::{Call, Calls, Host, HostError, Level, Meter, MetricKind, Shared, SharedData, Side, Stream};
-use crate::http::{Exchange, Flow};
-use crate::publisher;
-use crate::root::{self, Root};
-use crate::vm::Vm;
-use prost::Message as _;
-use reprise_core::http::{Pairs, write_pairs};
+use reprise_core::http::Pairs;
 use reprise_core::time::{Millis, MonoMillis};
-use reprise_core::wire::{Ack, BatchHead, Capture, Frames, Range};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 /// What all workers of one process share.
@@ -26,6 +24,8 @@ pub(crate) struct World {
     pub(crate) lines: RefCell<Vec<String>>,
     /// Metrics by name and value; a metric's id is its place, from 1.
     pub(crate) metrics: RefCell<Vec<(String, u64)>>,
+    /// Queues by name; a queue's id is its place, from 1.
+    pub(crate) queues: RefCell<Vec<(String, VecDeque<Vec<u8>>)>>,
 }
 
 impl World {
@@ -100,7 +100,6 @@ pub(crate) struct FakeHost {
     pub(crate) answer: RefCell<(u16, Vec<u8>)>,
     pub(crate) resumed: RefCell<Vec<(u32, Side)>>,
     pub(crate) entered: Cell<u32>,
-    pub(crate) woken: Cell<bool>,
     /// Whether no call can be made: there is no such cluster.
     pub(crate) refuses_calls: Cell<bool>,
 }
@@ -247,17 +246,30 @@ impl Calls for FakeHost {
         Ok(self.answer.borrow().1.clone())
     }
 
-    fn queue(&self, _name: &str) -> Result<u32, HostError> {
-        Ok(1)
+    fn queue(&self, name: &str) -> Result<u32, HostError> {
+        let mut queues = self.world.queues.borrow_mut();
+        let at = queues.iter().position(|(each, _)| each == name).unwrap_or_else(|| {
+            queues.push((name.to_owned(), VecDeque::new()));
+            queues.len() - 1
+        });
+        Ok(u32::try_from(at + 1).unwrap())
     }
 
-    fn wake(&self, _queue: u32) -> Result<(), HostError> {
-        self.woken.set(true);
+    fn find_queue(&self, name: &str) -> Result<Option<u32>, HostError> {
+        let at = self.world.queues.borrow().iter().position(|(each, _)| each == name);
+        Ok(at.map(|at| u32::try_from(at + 1).unwrap()))
+    }
+
+    fn wake(&self, queue: u32, message: &[u8]) -> Result<(), HostError> {
+        assert!(!message.is_empty(), "the host cannot tell an empty message from none");
+        self.world.queues.borrow_mut()[queue as usize - 1]
+            .1
+            .push_back(message.to_vec());
         Ok(())
     }
 
-    fn woken(&self, _queue: u32) -> Result<bool, HostError> {
-        Ok(self.woken.take())
+    fn take(&self, queue: u32) -> Result<Option<Vec<u8>>, HostError> {
+        Ok(self.world.queues.borrow_mut()[queue as usize - 1].1.pop_front())
     }
 }
 
@@ -314,178 +326,4 @@ impl Host for FakeHost {
     fn tick_every(&self, _period: Millis) -> Result<(), HostError> {
         Ok(())
     }
-}
-
-/// One worker: its host, its VM, one plugin.
-pub(crate) struct Worker {
-    pub(crate) host: FakeHost,
-    pub(crate) vm: Vm,
-    pub(crate) root: Rc<Root>,
-    next_id: u32,
-}
-
-impl Worker {
-    /// Starts a worker of `world` with a small store, and `document` over it.
-    pub(crate) fn start(world: &Rc<World>, document: &str) -> Self {
-        let host = FakeHost {
-            world: Rc::clone(world),
-            request: RefCell::default(),
-            response: RefCell::default(),
-            buffer: RefCell::default(),
-            replies: RefCell::default(),
-            properties: RefCell::default(),
-            removed: RefCell::default(),
-            trailers: RefCell::default(),
-            calls: RefCell::default(),
-            answer: RefCell::default(),
-            resumed: RefCell::default(),
-            entered: Cell::default(),
-            woken: Cell::default(),
-            refuses_calls: Cell::default(),
-        };
-        let mut vm = Vm::default();
-        let root = root::configure(&host, &mut vm, document.as_bytes()).unwrap().unwrap();
-        Self {
-            host,
-            vm,
-            root,
-            next_id: 1,
-        }
-    }
-
-    /// Sends a whole POST with `key`, and shows what became of it.
-    pub(crate) fn post(&mut self, key: &str, body: &str) -> Sent {
-        self.send(
-            &[(":method", "POST"), (":path", "/pay"), ("idempotency-key", key)],
-            body,
-        )
-    }
-
-    /// Sends a whole request.
-    pub(crate) fn send(&mut self, headers: &[(&str, &str)], body: &str) -> Sent {
-        let mut exchange = self.begin(headers);
-        match exchange.1 {
-            Flow::Pause if !self.host.replies.borrow().is_empty() => {}
-            _ => self.upload(&mut exchange.0, body, true),
-        }
-        match self.host.replies.borrow_mut().pop() {
-            Some(reply) => Sent::Replied(reply),
-            None => Sent::Forwarded(exchange.0),
-        }
-    }
-
-    /// Sends a request's head.
-    pub(crate) fn begin(&mut self, headers: &[(&str, &str)]) -> (Exchange, Flow) {
-        self.next_id += 1;
-        let mut exchange = Exchange::new(Some(Rc::clone(&self.root)), self.next_id);
-        *self.host.request.borrow_mut() = map(&[headers, &[(":authority", "api.test"), (":scheme", "http")]].concat());
-        self.host.replies.borrow_mut().clear();
-        self.host.buffer.borrow_mut().clear();
-        let flow = exchange.request_headers(&self.host, &mut self.vm, false);
-        (exchange, flow)
-    }
-
-    /// Sends a piece of a request's body.
-    pub(crate) fn upload(&mut self, exchange: &mut Exchange, piece: &str, ended: bool) {
-        self.host.buffer.borrow_mut().extend_from_slice(piece.as_bytes());
-        let len = self.host.buffer.borrow().len();
-        if exchange.request_body(&self.host, &mut self.vm, len, ended) == Flow::Continue {
-            self.host.buffer.borrow_mut().clear();
-        }
-    }
-
-    /// Answers a forwarded request from the upstream, whole.
-    pub(crate) fn answer(&mut self, exchange: &mut Exchange, status: &str, body: &str) {
-        self.answer_with(
-            exchange,
-            &[(":status", status), ("x-envoy-upstream-service-time", "1")],
-            body,
-        );
-    }
-
-    /// As [`Worker::answer`], with these headers.
-    pub(crate) fn answer_with(&mut self, exchange: &mut Exchange, headers: &[(&str, &str)], body: &str) {
-        *self.host.response.borrow_mut() = map(headers);
-        self.respond_with(exchange, headers, body);
-        exchange.log(&self.host, &mut self.vm);
-    }
-
-    /// As [`Worker::answer_with`], but the exchange goes on; tells whether its end passes.
-    pub(crate) fn respond_with(&mut self, exchange: &mut Exchange, headers: &[(&str, &str)], body: &str) -> Flow {
-        *self.host.response.borrow_mut() = map(headers);
-        exchange.response_headers(&self.host, &mut self.vm, false);
-        *self.host.buffer.borrow_mut() = body.as_bytes().to_vec();
-        exchange.response_body(&self.host, &mut self.vm, body.len(), false);
-        self.host.buffer.borrow_mut().clear();
-        exchange.response_body(&self.host, &mut self.vm, 0, true)
-    }
-
-    /// Has replayd answer the call `token`; status 0 = the call fails.
-    pub(crate) fn hear(&mut self, token: u32, status: u16, body: &[u8]) {
-        *self.host.answer.borrow_mut() = (status, body.to_vec());
-        publisher::answered(&self.host, &mut self.vm, token, (usize::from(status), body.len()), 1);
-    }
-
-    /// Shows the batch of the call `token`: its path, its head, its captures.
-    pub(crate) fn sent(&self, token: u32) -> (String, BatchHead, Vec<Capture>) {
-        let (path, body) = self.host.calls.borrow()[token as usize - 1].clone();
-        let mut frames = Frames::new(&body);
-        let head = frames.next_message().unwrap().unwrap();
-        let captures = std::iter::from_fn(|| frames.next_message().unwrap()).collect();
-        (path, head, captures)
-    }
-
-    /// Has replayd acknowledge all captures of the call `token`.
-    pub(crate) fn acknowledge(&mut self, token: u32) {
-        let captures = self.sent(token).2;
-        let ranges = captures.iter().map(|capture| Range {
-            first: capture.seq,
-            last: capture.seq,
-        });
-        let ack = Ack {
-            ranges: ranges.collect(),
-            policy_tag: String::new(),
-        };
-        self.hear(token, 200, &ack.encode_to_vec());
-    }
-
-    /// Lets the clock go on by `millis` and the tick run.
-    pub(crate) fn tick(&mut self, millis: u64) {
-        self.host.world.pass(millis);
-        self.root.clone().tick(&self.host, &mut self.vm, 1);
-    }
-}
-
-/// What became of a request.
-pub(crate) enum Sent {
-    Forwarded(Exchange),
-    Replied(Reply),
-}
-
-impl Sent {
-    #[track_caller]
-    pub(crate) fn forwarded(self) -> Exchange {
-        match self {
-            Self::Forwarded(exchange) => exchange,
-            Self::Replied(reply) => panic!("replied {} {}", reply.status, reply.kind()),
-        }
-    }
-
-    #[track_caller]
-    pub(crate) fn replied(self) -> Reply {
-        match self {
-            Self::Forwarded(_) => panic!("forwarded"),
-            Self::Replied(reply) => reply,
-        }
-    }
-}
-
-/// Serialises headers as the host does.
-pub(crate) fn map(headers: &[(&str, &str)]) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_pairs(
-        headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
-        &mut out,
-    );
-    out
 }

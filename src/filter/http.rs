@@ -2,7 +2,11 @@
 //! [`crate::duplicate`].
 
 mod admission;
+mod aside;
 mod holds;
+mod waits;
+
+pub use self::aside::act;
 
 use self::holds::Holds;
 use crate::asked::Piece;
@@ -18,6 +22,7 @@ use crate::root::Root;
 use crate::signed::Unproven;
 use crate::tape::Tape;
 use crate::vm::Vm;
+use crate::waiting::Waiting;
 use reprise_core::http::Pairs;
 use reprise_core::problem::{Dialect, Problem};
 use std::rc::Rc;
@@ -36,6 +41,8 @@ pub enum Flow {
 pub struct Exchange {
     root: Option<Rc<Root>>,
     id: u32,
+    /// Whether this is the shell of an exchange that was put aside.
+    is_aside: bool,
     /// What its client reads.
     dialect: Dialect,
     stage: Stage,
@@ -56,6 +63,8 @@ enum Stage {
     Unproven(Box<Unproven>),
     Owner(Box<Owner>),
     Duplicate(Box<Duplicate>),
+    /// A repeat whose request has ended, and whose first request runs.
+    Waiting(Box<Waiting>),
     /// A repeat that went on to an upstream that decides itself.
     Manual(Box<Manual>),
     /// It has our answer, which is mended when it passes by.
@@ -69,6 +78,7 @@ impl Exchange {
         Self {
             root,
             id,
+            is_aside: false,
             dialect: Dialect::Http,
             stage: Stage::Passing,
             tape: None,
@@ -80,9 +90,16 @@ impl Exchange {
 
     /// Takes in a piece of the request's body; `len` bytes are in the host's buffer.
     pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) -> Flow {
-        if let Some(flow) = self.prove(host, vm, len, ended) {
-            return flow;
-        }
+        self.come_back(vm);
+        let flow = match self.prove(host, vm, len, ended) {
+            Some(flow) => flow,
+            None => self.take_in(host, vm, len, ended),
+        };
+        self.step_aside_to_wait(vm);
+        flow
+    }
+
+    fn take_in(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) -> Flow {
         let before = self.buffered(Side::Request).min(len);
         let piece = Piece {
             len: len - before,
@@ -104,13 +121,15 @@ impl Exchange {
                 self.hold_request(host, vm, len, ended)
             }
             Stage::Duplicate(duplicate) => {
-                duplicate.request_body(host, vm, len);
-                if ended {
-                    self.settle(host, vm);
+                if let Some(root) = &self.root {
+                    duplicate.request_body(host, vm, len, &root.document);
                 }
-                Flow::Pause
+                match ended {
+                    true => self.settle(host, vm),
+                    false => Flow::Pause,
+                }
             }
-            Stage::Replied(_) | Stage::Unproven(_) => Flow::Pause,
+            Stage::Replied(_) | Stage::Unproven(_) | Stage::Waiting(_) => Flow::Pause,
         }
     }
 
@@ -136,23 +155,33 @@ impl Exchange {
 
     /// Takes note of the request's trailers: its body has ended.
     pub fn request_trailers(&mut self, host: &impl Host, vm: &mut Vm) -> Flow {
+        self.come_back(vm);
         if let Some(tape) = &mut self.tape {
             tape.trailers(vm, host, Side::Request);
         }
         self.request_body(host, vm, 0, true)
     }
 
-    fn settle(&mut self, host: &impl Host, vm: &mut Vm) {
+    fn settle(&mut self, host: &impl Host, vm: &mut Vm) -> Flow {
         vm.parked.remove(&self.id);
-        if let (Stage::Duplicate(duplicate), Some(root)) = (&mut self.stage, &self.root) {
-            let mend = duplicate.settle(host, vm, root);
-            duplicate.give_back(vm);
-            self.stage = Stage::Replied(mend);
+        match (std::mem::replace(&mut self.stage, Stage::Passing), self.root.clone()) {
+            (Stage::Duplicate(duplicate), Some(_)) if duplicate.may_wait() => self.wait(host, vm, duplicate),
+            (Stage::Duplicate(mut duplicate), Some(root)) => {
+                let mend = duplicate.settle(host, vm, &root);
+                duplicate.give_back(vm);
+                self.stage = Stage::Replied(mend);
+                Flow::Pause
+            }
+            (stage, _) => {
+                self.stage = stage;
+                Flow::Pause
+            }
         }
     }
 
     /// Takes note of a response's head.
     pub fn response_headers(&mut self, host: &impl Host, vm: &mut Vm, ended: bool) -> Flow {
+        self.come_back(vm);
         self.take_back(host, vm);
         let is_read = self.tape.is_some() || matches!(self.stage, Stage::Owner(_) | Stage::Unkeyed | Stage::Manual(_));
         let map = is_read.then(|| host.headers(Side::Response).ok()).flatten();
@@ -185,6 +214,7 @@ impl Exchange {
                 | Stage::Passing
                 | Stage::Unkeyed
                 | Stage::Duplicate(_)
+                | Stage::Waiting(_)
                 | Stage::Unproven(_),
                 _,
             ) => {}
@@ -233,6 +263,7 @@ impl Exchange {
 
     /// Takes in a piece of the response's body.
     pub fn response_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) -> Flow {
+        self.come_back(vm);
         let before = self.buffered(Side::Response).min(len);
         let piece = Piece {
             len: len - before,
@@ -258,6 +289,7 @@ impl Exchange {
 
     /// Takes note of the response's trailers: they end it, and are not kept.
     pub fn response_trailers(&mut self, host: &impl Host, vm: &mut Vm) -> Flow {
+        self.come_back(vm);
         if let Some(tape) = &mut self.tape {
             tape.trailers(vm, host, Side::Response);
         }
@@ -280,8 +312,10 @@ impl Exchange {
 
     /// Ends the exchange, however it ended: a claim that is not complete is judged by what was seen.
     pub fn log(&mut self, host: &impl Host, vm: &mut Vm) {
+        self.come_back(vm);
         self.take_back(host, vm);
         self.forget_waiting(vm);
+        self.forget_wait(host, vm);
         if let Some(tape) = self.tape.take() {
             captures::finish(host, vm, *tape);
         }
@@ -299,6 +333,7 @@ impl Exchange {
                 | Stage::Passing
                 | Stage::Unkeyed
                 | Stage::Replied(_)
+                | Stage::Waiting(_)
                 | Stage::Unproven(_),
                 _,
             ) => {}

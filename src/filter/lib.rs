@@ -17,6 +17,7 @@ pub mod owner;
 pub mod policy;
 pub mod proofs;
 pub mod publisher;
+pub mod queues;
 pub mod reply;
 pub mod root;
 pub mod signed;
@@ -27,6 +28,8 @@ pub mod sweeper;
 pub mod tally;
 pub mod tape;
 pub mod vm;
+pub mod waiters;
+pub mod waiting;
 
 #[cfg(target_arch = "wasm32")]
 mod plugin;

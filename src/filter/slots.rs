@@ -28,13 +28,7 @@ impl Lease {
         now: MonoMillis,
         lease: Millis,
     ) -> Result<Option<Fence>, HostError> {
-        if self.held.is_none_or(|held| held.lease_end <= now) {
-            self.renew(host, now, lease)?;
-        }
-        if self.held.is_none() {
-            self.take(host, now, lease)?;
-        }
-        Ok(self.held.map(|held| {
+        Ok(self.hold(host, now, lease)?.map(|held| {
             self.seq = self.seq.wrapping_add(1);
             Fence {
                 slot: held.at,
@@ -42,6 +36,22 @@ impl Lease {
                 seq: self.seq,
             }
         }))
+    }
+
+    /// Gives the worker's slot, under a lease that lives; none if every slot is held.
+    ///
+    /// Again: gives the same slot, unless it was lost meanwhile.
+    ///
+    /// # Errors
+    /// [`HostError`] if the host fails.
+    pub fn hold(&mut self, host: &impl SharedData, now: MonoMillis, lease: Millis) -> Result<Option<Held>, HostError> {
+        if self.held.is_none_or(|held| held.lease_end <= now) {
+            self.renew(host, now, lease)?;
+        }
+        if self.held.is_none() {
+            self.take(host, now, lease)?;
+        }
+        Ok(self.held)
     }
 
     /// Tells whether the claims of `fence` are still this worker's; asks the table if the lease may be over.
@@ -58,9 +68,14 @@ impl Lease {
         if self.held.is_some_and(|held| held.lease_end <= now) {
             self.renew(host, now, lease)?;
         }
-        Ok(self
-            .held
-            .is_some_and(|held| held.at == fence.slot && held.epoch == fence.epoch))
+        Ok(self.is_own(fence))
+    }
+
+    /// Tells whether a fence is of this worker's slot, as it holds it now.
+    #[must_use]
+    pub fn is_own(&self, fence: &Fence) -> bool {
+        self.held
+            .is_some_and(|held| held.at == fence.slot && held.epoch == fence.epoch)
     }
 
     /// Tells whether the holder of `fence` lives; where the copy says dead, the table itself is asked.

@@ -22,7 +22,7 @@ impl Overrides {
     /// Reads a route's metadata.
     ///
     /// Shape: `{idempotency: {mode, methods, header, header_aliases, namespace, scope, anonymous, fingerprint, in_flight,
-    /// retain_s, store_on, release_on, on_unknown, on_incomplete, answer_status, in_flight_status}, capture: {…}}`, each of
+    /// max_wait_ms, retain_s, store_on, release_on, on_unknown, on_incomplete, answer_status, in_flight_status}, capture: {…}}`, each of
     /// them optional; `capture` is the document's.
     ///
     /// # Errors
@@ -90,6 +90,7 @@ impl RouteFields {
         put(&mut policy.anonymous, self.anonymous.as_ref());
         put(&mut policy.fingerprint, self.fingerprint.as_ref());
         put(&mut policy.in_flight, self.in_flight.as_ref());
+        put(&mut policy.max_wait, self.max_wait_ms.map(Millis).as_ref());
         put(&mut policy.retain, self.retain_s.map(Millis::from_seconds).as_ref());
         put(&mut policy.store_on, self.store_on.as_ref());
         put(&mut policy.release_on, self.release_on.as_ref());
@@ -145,8 +146,8 @@ mod tests {
     #[test]
     fn every_field_is_applied() {
         let all = json!({"mode": "required", "methods": "unsafe", "header": "x-key", "header_aliases": ["x-other"],
-            "namespace": "shop", "scope": "endpoint", "anonymous": "refuse", "fingerprint": "none", "in_flight": "run",
-            "retain_s": 5, "store_on": [207], "release_on": [], "on_unknown": "release", "on_incomplete": "unknown", "answer_status": 409, "in_flight_status": 423});
+            "namespace": "shop", "scope": "endpoint", "anonymous": "refuse", "fingerprint": "none", "in_flight": "wait",
+            "max_wait_ms": 7, "retain_s": 5, "store_on": [207], "release_on": [], "on_unknown": "release", "on_incomplete": "unknown", "answer_status": 409, "in_flight_status": 423});
         let before = RouteFields::default().defaults();
         let mut after = before.clone();
         read(&all).unwrap().keys().apply(&mut after);

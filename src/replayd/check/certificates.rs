@@ -82,7 +82,11 @@ fn believed(scene: &Scene<'_>, context: &Node<'_>) -> Believed {
     if let Some(anybody) = shown.iter().find(untrusted) {
         return Believed::Anybody(anybody.place.clone());
     }
-    let says = |shown: &Node<'_>| AUTHORITIES.iter().any(|name| shown.field(name).is_some_and(is_given));
+    let says = |shown: &Node<'_>| {
+        AUTHORITIES
+            .iter()
+            .any(|name| shown.field(name).as_ref().is_some_and(is_given))
+    };
     match (shown.iter().any(says), is_elsewhere) {
         (true, _) => Believed::Signed,
         (false, true) => Believed::Unseen,
@@ -91,7 +95,7 @@ fn believed(scene: &Scene<'_>, context: &Node<'_>) -> Believed {
 }
 
 /// Tells whether a list is not empty; anything else is given by being there.
-fn is_given(field: Node<'_>) -> bool {
+fn is_given(field: &Node<'_>) -> bool {
     field.value.as_array().is_none_or(|list| !list.is_empty())
 }
 

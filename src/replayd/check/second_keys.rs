@@ -155,7 +155,7 @@ mod tests {
     fn keys_are_not_added_at_the_edges_either() {
         let add = json!({"append": {"header": {"key": "idempotency-key", "value": "x"}}});
         let mutation = json!({"@type": "x/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-            "mutations": {"request_mutations": [add.clone()]}});
+            "mutations": {"request_mutations": [add]}});
         let places: [&dyn Fn(&mut Value); 4] = [
             &|envoy| {
                 let early = &mut manager(envoy)["early_header_mutation_extensions"][0]["typed_config"]["mutations"];

@@ -23,8 +23,7 @@ struct ServerInfo {
 }
 
 /// Makes a check of every finding in Envoy's configuration; of none, one that says so.
-pub(super) fn findings(report: &Report) -> Vec<Check> {
-    let name = "envoy-config";
+pub(super) fn findings(name: &'static str, report: &Report) -> Vec<Check> {
     let told = |Finding { place, text }: &Finding| format!("{}: {place}: {text}", report.file);
     let errors = report.errors.iter().map(|finding| Check::error(name, told(finding)));
     let warnings = report
@@ -100,14 +99,17 @@ mod tests {
 
     #[test]
     fn each_finding_in_the_configuration_is_a_check() {
-        let found = findings(&crate::check::check("version: 1\nadress: x\nnaem: y\n", "a.yaml"));
+        let found = findings(
+            "envoy-config",
+            &crate::check::check("version: 1\nadress: x\nnaem: y\n", "a.yaml"),
+        );
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found.iter().all(|check| check.status == Status::Error), "{found:?}");
     }
 
     #[test]
     fn a_configuration_without_findings_is_one_check() {
-        let found = findings(&crate::check::check("version: 1\n", "a.yaml"));
+        let found = findings("envoy-config", &crate::check::check("version: 1\n", "a.yaml"));
         assert_eq!(found, [Check::ok("envoy-config", "a.yaml: nothing is wrong")]);
     }
 

@@ -45,7 +45,7 @@ pub(super) struct Arguments {
 
 /// What one check found.
 ///
-/// Shape: `{"name": string, "status": "ok" | "warning" | "error", "message": string}`.
+/// Shape: `{"name": string, "status": "ok" | "note" | "warning" | "error", "message": string}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Check {
     name: &'static str,
@@ -58,6 +58,7 @@ struct Check {
 #[serde(rename_all = "lowercase")]
 enum Status {
     Ok,
+    Note,
     Warning,
     Error,
 }
@@ -67,6 +68,14 @@ impl Check {
         Self {
             name,
             status: Status::Ok,
+            message: message.into(),
+        }
+    }
+
+    fn note(name: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            name,
+            status: Status::Note,
             message: message.into(),
         }
     }
@@ -92,6 +101,7 @@ impl fmt::Display for Check {
     fn fmt(&self, line: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (colour, status) = match self.status {
             Status::Ok => ("\x1b[32m", "ok"),
+            Status::Note => ("\x1b[36m", "note"),
             Status::Warning => ("\x1b[33m", "warning"),
             Status::Error => ("\x1b[31m", "error"),
         };

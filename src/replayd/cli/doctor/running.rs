@@ -1,6 +1,6 @@
 //! Envoys that run: each by what its admin interface shows, and two by what both protect.
 
-use super::{Check, counts, envoy};
+use super::{Check, Status, counts, envoy};
 use crate::check::{Running, check_running};
 use crate::client::{Fetched, fetch_up_to};
 use http::StatusCode;
@@ -14,7 +14,12 @@ pub(super) async fn checks(urls: &[String]) -> Vec<Check> {
     let (mut checks, mut seen) = (Vec::new(), Vec::new());
     for url in urls {
         let url = url.trim_end_matches('/');
-        checks.push(envoy::admin(url).await);
+        let admin = envoy::admin(url).await;
+        let is_there = admin.status != Status::Error;
+        checks.push(admin);
+        if !is_there {
+            continue;
+        }
         match running(url).await {
             Ok(running) => {
                 checks.extend(envoy::findings(NAME, &running.report));
@@ -84,4 +89,46 @@ fn pair(one: &Running, other: &Running) -> Option<Check> {
         );
         Check::warning("shared-data", text)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{Protected, check};
+
+    fn running(place: &str, paths: &[&str]) -> Running {
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        Running {
+            report: check("version: 1", place),
+            shared: Vec::new(),
+            protected: vec![Protected {
+                name: "edge".into(),
+                domain: "*".into(),
+                paths,
+            }],
+        }
+    }
+
+    #[tokio::test]
+    async fn an_envoy_that_does_not_answer_is_told_once() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        drop(listener);
+        let found = checks(&[url]).await;
+        assert!(found.len() == 1 && found[0].status == Status::Error, "{found:?}");
+    }
+
+    #[test]
+    fn only_envoys_that_protect_the_same_are_a_warning() {
+        let (one, other, third) = (
+            running("a", &["/pay", "/x"]),
+            running("b", &["/pay"]),
+            running("c", &["/y"]),
+        );
+        let found = apart(&[one, other, third]);
+        assert!(
+            found.len() == 1 && found[0].message.starts_with("a and b both protect /pay,"),
+            "{found:?}"
+        );
+    }
 }

@@ -42,11 +42,24 @@ fn goes_on(name: &[u8]) -> bool {
     !is_made_anew && !is_hop_by_hop(name) && !is_forbidden(name)
 }
 
+/// Reads who made the response, in Envoy's words; empty if the internal listener does not say.
+#[must_use]
+pub fn details(response: &[u8]) -> &[u8] {
+    Pairs::new(response).first(DETAILS).unwrap_or_default()
+}
+
+/// Reads how often the request was sent; none if the internal listener does not say. What it cannot count was not sent.
+#[must_use]
+pub fn attempts(response: &[u8]) -> Option<u64> {
+    let told = core::str::from_utf8(Pairs::new(response).first(ATTEMPTS)?).ok()?;
+    if told == "-" { Some(0) } else { told.trim().parse().ok() }
+}
+
 /// Gives the head of a response as the client's own exchange would have shown it: the call's own proof of an upstream is
 /// about the internal listener, and counts only where that says that an upstream is behind it.
 #[must_use]
 pub fn response(map: Vec<u8>) -> Vec<u8> {
-    if Pairs::new(&map).first(DETAILS) == Some(VIA_UPSTREAM) {
+    if details(&map) == VIA_UPSTREAM {
         return map;
     }
     without(&map, |name| name == SERVICE_TIME).unwrap_or(map)
@@ -140,6 +153,14 @@ mod tests {
             let local = map(&[&[("x-envoy-upstream-service-time", "3"), ("a", "b")], details].concat());
             assert_eq!(Pairs::new(&response(local)).first(SERVICE_TIME), None, "{details:?}");
         }
+    }
+
+    #[test]
+    fn attempts_are_counted_only_where_the_listener_says_so() {
+        for (told, want) in [("1", Some(1)), ("3", Some(3)), ("-", Some(0)), ("", None), ("x", None)] {
+            assert_eq!(attempts(&map(&[("reprise-attempts", told)])), want, "{told}");
+        }
+        assert_eq!(attempts(&map(&[("x-envoy-attempt-count", "1")])), None);
     }
 
     #[test]

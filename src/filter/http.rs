@@ -3,10 +3,12 @@
 
 mod admission;
 mod aside;
+mod detached;
 mod holds;
 
 pub use self::aside::act;
 
+use self::detached::Gathering;
 use self::holds::Holds;
 use crate::asked::Piece;
 use crate::boots;
@@ -46,6 +48,8 @@ pub struct Exchange {
     stage: Stage,
     tape: Option<Box<Tape>>,
     holds: Option<Box<Holds>>,
+    /// The request as far as it came, where it is to run detached.
+    gathering: Option<Box<Gathering>>,
     /// The numbers of the captures that its halves wait for.
     begun: Option<u64>,
     ended: Option<u64>,
@@ -63,6 +67,8 @@ enum Stage {
     Duplicate(Box<Duplicate>),
     /// A repeat that went on to an upstream that decides itself.
     Manual(Box<Manual>),
+    /// Its request runs detached: its client waits for the answer.
+    Detached,
     /// It has our answer, which is mended when it passes by.
     Replied(Mend),
 }
@@ -79,6 +85,7 @@ impl Exchange {
             stage: Stage::Passing,
             tape: None,
             holds: None,
+            gathering: None,
             begun: None,
             ended: None,
         }
@@ -105,6 +112,9 @@ impl Exchange {
             Stage::Passing | Stage::Unkeyed | Stage::Manual(_) => self.hold_request(host, vm, len, ended),
             Stage::Owner(owner) => {
                 owner.request_body(vm, bytes, piece);
+                if self.gathering.is_some() {
+                    return self.gather(host, vm, len, ended);
+                }
                 if ended {
                     self.complete(host, vm);
                 }
@@ -117,7 +127,7 @@ impl Exchange {
                 }
                 Flow::Pause
             }
-            Stage::Replied(_) | Stage::Unproven(_) => Flow::Pause,
+            Stage::Replied(_) | Stage::Unproven(_) | Stage::Detached => Flow::Pause,
         }
     }
 
@@ -147,6 +157,7 @@ impl Exchange {
         if let Some(tape) = &mut self.tape {
             tape.trailers(vm, host, Side::Request);
         }
+        self.run_inline(vm);
         self.request_body(host, vm, 0, true)
     }
 
@@ -194,6 +205,7 @@ impl Exchange {
                 | Stage::Passing
                 | Stage::Unkeyed
                 | Stage::Duplicate(_)
+                | Stage::Detached
                 | Stage::Unproven(_),
                 _,
             ) => {}
@@ -311,10 +323,12 @@ impl Exchange {
                 | Stage::Passing
                 | Stage::Unkeyed
                 | Stage::Replied(_)
+                | Stage::Detached
                 | Stage::Unproven(_),
                 _,
             ) => {}
         }
+        self.run_inline(vm);
     }
 
     fn refuse(&mut self, host: &impl Host, root: &Root, problem: &Problem) -> Flow {

@@ -9,6 +9,7 @@ use reprise_core::answer;
 use reprise_core::claim::record::{Kind, Record};
 use reprise_core::claim::{Effect, End};
 use reprise_core::config::{Policy, StoreLimits};
+use reprise_core::detached;
 use reprise_core::fingerprint::BodyHash;
 use reprise_core::gate::Keyed;
 use reprise_core::http::Pairs;
@@ -36,6 +37,8 @@ pub struct Owner {
     map: Vec<u8>,
     copy: Vec<u8>,
     counted: u64,
+    /// Whether its response comes of a call: what the host knows of a stream is told in headers then.
+    is_detached: bool,
 }
 
 impl Owner {
@@ -62,7 +65,13 @@ impl Owner {
             map: Vec::new(),
             copy: Vec::new(),
             counted: 0,
+            is_detached: false,
         }
+    }
+
+    /// Takes note that the request is sent in a call of the filter's own.
+    pub const fn detach(&mut self) {
+        self.is_detached = true;
     }
 
     /// Hashes a piece of the request's body; none if it could not be read.
@@ -101,13 +110,7 @@ impl Owner {
         let origin = if seen.has_service_time {
             Origin::Upstream
         } else {
-            origin(
-                &host
-                    .property(&["response", "code_details"])
-                    .ok()
-                    .flatten()
-                    .unwrap_or_default(),
-            )
+            self.origin(host, &map)
         };
         self.event_stream = seen.event_stream && origin == Origin::Upstream;
         self.retain = seen.retain.filter(|_| origin == Origin::Upstream);
@@ -121,6 +124,15 @@ impl Owner {
         self.ending.response_ended = ended;
         self.map = map;
         self.count(vm);
+    }
+
+    /// Asks who made a response that carries no proof of an upstream.
+    fn origin(&self, host: &impl Host, map: &[u8]) -> Origin {
+        if self.is_detached {
+            return origin(detached::details(map));
+        }
+        let details = host.property(&["response", "code_details"]).ok().flatten();
+        origin(&details.unwrap_or_default())
     }
 
     /// Tells whether the next `len` bytes of the response's body are to be copied.
@@ -249,6 +261,9 @@ impl Owner {
 
     /// Asks how often the request was sent. Before the router it was not sent at all, and nobody counts.
     fn attempts(&self, host: &impl Host) -> Option<u64> {
+        if self.is_detached {
+            return detached::attempts(&self.map);
+        }
         let bytes = host.property(&["upstream", "request_attempt_count"]).ok()?;
         let Some(bytes) = bytes else {
             let nothing_sent = self

@@ -3,6 +3,7 @@
 mod boots;
 mod captures;
 mod claims;
+mod detached;
 mod exchanges;
 mod interleaved;
 mod journal;

@@ -4,6 +4,7 @@
 //! function of its own in the files below; printing and exit codes are not here.
 
 mod callers;
+mod detached;
 mod headers;
 mod manifest;
 mod methods;
@@ -146,6 +147,7 @@ fn check_scene(scene: &Scene<'_>, report: &mut Report) {
     timeouts::check(scene, report);
     routes::check(scene, report);
     pin::check(scene, report);
+    detached::check(scene, report);
 }
 
 #[cfg(test)]

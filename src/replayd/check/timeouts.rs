@@ -1,9 +1,10 @@
 //! Times, sizes and replies of the connection manager and its virtual hosts.
 
+use super::detached;
 use super::node::Node;
 use super::report::Report;
 use super::scene::Scene;
-use reprise_core::config::{Document, Durability};
+use reprise_core::config::Durability;
 use std::iter::once;
 
 /// Envoy's own `stream_idle_timeout`.
@@ -58,14 +59,9 @@ fn idle_timeout(scene: &Scene<'_>, report: &mut Report) {
 
 /// Tells whether something in the document holds whole bodies.
 fn holds_bodies(scene: &Scene<'_>) -> bool {
-    [
-        ("in_flight", "wait"),
-        ("store", "replayd"),
-        ("execution", "detached"),
-        ("encoder", "django"),
-    ]
-    .iter()
-    .any(|(name, word)| scene.word(name) == Some(word))
+    [("in_flight", "wait"), ("store", "replayd"), ("encoder", "django")]
+        .iter()
+        .any(|(name, word)| scene.word(name) == Some(word))
 }
 
 /// Tells how much of a body may be held, and by which field; none if no body is.
@@ -73,7 +69,7 @@ fn held_bytes(scene: &Scene<'_>) -> Option<Held> {
     let document = scene.document();
     let hold_bytes_max = document.map_or(HOLD_BYTES, |document| document.hold_bytes_max);
     // Signed replays are held to their ends; they come where something is captured.
-    let is_held = holds_bodies(scene) || document.is_some_and(Document::captures);
+    let is_held = holds_bodies(scene) || document.is_some_and(|it| it.captures() || detached::is_asked_for(it));
     let held = is_held.then_some(Held {
         bytes: hold_bytes_max,
         field: "hold_bytes_max",

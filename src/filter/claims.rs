@@ -40,6 +40,8 @@ pub enum Meeting {
     Owner(Place),
     /// It is a duplicate of what stands there.
     Duplicate(Place, Effect),
+    /// It would be the first, and did not ask to be.
+    Absent,
     /// There is no place for it.
     Full,
 }
@@ -77,6 +79,30 @@ pub fn arrive(
     policy: &Policy,
     moment: &Moment<'_>,
 ) -> Result<Meeting, StoreFailure> {
+    meet(host, vm, (keyed, policy), true, moment)
+}
+
+/// Says what stands in a request's way, without claiming its key.
+///
+/// # Errors
+/// [`StoreFailure`] if the store does not answer.
+pub fn peek(
+    host: &impl Host,
+    vm: &mut Vm,
+    keyed: &Keyed,
+    policy: &Policy,
+    moment: &Moment<'_>,
+) -> Result<Meeting, StoreFailure> {
+    meet(host, vm, (keyed, policy), false, moment)
+}
+
+fn meet(
+    host: &impl Host,
+    vm: &mut Vm,
+    (keyed, policy): (&Keyed, &Policy),
+    may_claim: bool,
+    moment: &Moment<'_>,
+) -> Result<Meeting, StoreFailure> {
     let Moment { now, limits } = *moment;
     let buckets = vm.store.as_ref().ok_or(StoreFailure)?.geometry.buckets;
     let n = keyed.tag.bucket(buckets);
@@ -84,17 +110,7 @@ pub fn arrive(
     let Some(by) = vm.lease.fence(host, now, limits.lease)? else {
         return Ok(Meeting::Full);
     };
-    let head = u16::from_le_bytes([keyed.head[0], keyed.head[1]]);
-    let unknown_until = now.plus(policy.unknown_retain);
-    let on_unknown = policy.on_unknown;
-    let arrival = Arrival {
-        tag: keyed.tag,
-        by,
-        principal_row: keyed.principal_row,
-        head,
-        on_unknown,
-        unknown_until,
-    };
+    let arrival = arrival(keyed, policy, by, now);
     for _ in 0..TRIES_MAX {
         let (mut bucket, number) = bucket(host, names.bucket(n))?;
         let Some((at, way, evicts)) = seat(vm, &bucket, &arrival, now, limits) else {
@@ -116,6 +132,9 @@ pub fn arrive(
             holder_lives,
             over,
         });
+        if effect == Effect::Forward && !may_claim {
+            return Ok(Meeting::Absent);
+        }
         if next != way {
             bucket.put(at, &next);
             if !host.replace_shared(names.bucket(n), bucket.bytes(), number)? {
@@ -135,6 +154,18 @@ pub fn arrive(
         ));
     }
     Err(StoreFailure)
+}
+
+const fn arrival(keyed: &Keyed, policy: &Policy, by: Fence, now: MonoMillis) -> Arrival {
+    let [low, high, ..] = keyed.head;
+    Arrival {
+        tag: keyed.tag,
+        by,
+        principal_row: keyed.principal_row,
+        head: u16::from_le_bytes([low, high]),
+        on_unknown: policy.on_unknown,
+        unknown_until: now.plus(policy.unknown_retain),
+    }
 }
 
 /// Takes a name that is taken once, until `expiry`; tells whether nobody had it before.

@@ -4,12 +4,15 @@ use super::{Exchange, Flow, Stage};
 use crate::asked::Asked;
 use crate::boots;
 use crate::detached::Job;
+use crate::duplicate::Duplicate;
 use crate::host::{Host, Side};
 use crate::metrics::Count;
 use crate::queues;
 use crate::reply::{Mend, respond, send};
 use crate::vm::Vm;
+use reprise_core::config::Policy;
 use reprise_core::detached::{answer, request};
+use reprise_core::gate::Request;
 use reprise_core::problem::Problem;
 
 /// A request as far as it came. Its body is in the host's buffer until its end.
@@ -27,19 +30,37 @@ pub(super) struct Gathering {
 impl Gathering {
     /// Begins with a request whose key was just claimed; none if it runs inline.
     pub(super) fn begin(asked: &Asked<'_>) -> Option<Box<Self>> {
-        let Ok(Some(cluster)) = asked.policy.detached() else {
-            return None;
-        };
-        if asked.request.is_grpc() {
+        Self::new(&asked.policy, &asked.request)
+    }
+
+    /// Begins with a duplicate that runs in the place of the first request: its request has ended, and is still held.
+    pub(super) fn of_heir(host: &impl Host, vm: &mut Vm, duplicate: &Duplicate) -> Option<Box<Self>> {
+        let policy = duplicate.asks().1;
+        policy.detached().ok()??;
+        let map = host.headers(Side::Request).ok()?;
+        let mut gathering = Self::new(policy, &Request::read(&map))?;
+        gathering.hold(vm, duplicate.read());
+        Some(gathering)
+    }
+
+    fn new(policy: &Policy, asked: &Request<'_>) -> Option<Box<Self>> {
+        let cluster = policy.detached().ok()??;
+        if asked.is_grpc() {
             return None;
         }
         Some(Box::new(Self {
             cluster: cluster.to_owned(),
-            pairs: request(asked.request.pairs)?,
-            announced: asked.request.content_length().unwrap_or(0),
+            pairs: request(asked.pairs)?,
+            announced: asked.content_length().unwrap_or(0),
             buffered: 0,
             counted: 0,
         }))
+    }
+
+    /// Takes note that `len` bytes of the body are in the host's buffer.
+    fn hold(&mut self, vm: &mut Vm, len: usize) {
+        self.buffered = len;
+        vm.hold(&mut self.counted, (len + self.pairs.len()) as u64);
     }
 
     /// Counts the bytes of the body that are in the host's buffer, and were read.
@@ -65,9 +86,7 @@ impl Exchange {
         let (Some(gathering), Some(root)) = (&mut self.gathering, self.root.clone()) else {
             return Flow::Continue;
         };
-        gathering.buffered = len;
-        let held = (len + gathering.pairs.len()) as u64;
-        vm.hold(&mut gathering.counted, held);
+        gathering.hold(vm, len);
         let bounds = (root.document.hold_bytes_max, root.document.store.buffered_bytes_max);
         if let Some(problem) = gathering.problem(vm, bounds) {
             if problem == Problem::Crowded {
@@ -80,8 +99,8 @@ impl Exchange {
         if ended { self.detach(host, vm) } else { Flow::Pause }
     }
 
-    /// Hands the request to the root, which sends it once this callback is over.
-    fn detach(&mut self, host: &impl Host, vm: &mut Vm) -> Flow {
+    /// Hands the request to the root, which sends it once this callback is over. The exchange steps aside then.
+    pub(super) fn detach(&mut self, host: &impl Host, vm: &mut Vm) -> Flow {
         let len = self.gathering.as_ref().map_or(0, |gathering| gathering.buffered);
         let Ok(body) = host.body(Side::Request, 0, len) else {
             self.run_inline(vm);
@@ -111,7 +130,6 @@ impl Exchange {
             counted: gathering.counted,
         });
         queues::wake_self(host, vm, lease);
-        self.step_aside(vm);
         Flow::Pause
     }
 

@@ -66,6 +66,9 @@ impl Exchange {
         if let (Side::Request, Some(gathering)) = (side, &self.gathering) {
             return gathering.len();
         }
+        if let (Stage::Duplicate(duplicate), Side::Request) = (&self.stage, side) {
+            return duplicate.read();
+        }
         self.holds.as_ref().map_or(0, |holds| {
             let held = match side {
                 Side::Request => &holds.request,

@@ -400,3 +400,25 @@ fn a_boot_is_seen_in_a_detached_response_and_a_gate_that_it_closes_stops_what_wa
     assert_eq!(worker.host.calls.borrow().len(), calls + 1, "the second was not sent");
     drop(first);
 }
+
+#[test]
+fn a_waiter_that_runs_in_the_place_of_the_first_runs_detached_too() {
+    let mut worker = Worker::start(&World::new(), &document(r#""in_flight": "wait", "#));
+    let _first = worker.detach();
+    worker.wake();
+    let mut waiter = worker.detach();
+    let no_effect = [(":status", "500"), ("reprise-effect", "none"), UPSTREAM[3], UPSTREAM[4]];
+    worker.come_back(1, &no_effect, "failed");
+    assert_eq!(worker.reply().unwrap().status, 500);
+    worker.wake();
+    assert!(
+        worker.host.resumed.borrow().is_empty(),
+        "its request is not sent on by the proxy"
+    );
+    assert_eq!(worker.host.calls.borrow()[1].1, b"body");
+    waiter.log(&worker.host, &mut worker.vm);
+    worker.come_back(2, &UPSTREAM, "made");
+    let (answer, ran) = worker.again();
+    assert_eq!((answer.unwrap().body, ran), (b"made".to_vec(), false));
+    assert_eq!(worker.vm.held_bytes, 0);
+}

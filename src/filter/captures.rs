@@ -181,6 +181,7 @@ fn principal(vm: &Vm, root: &Root, policy: &CapturePolicy, request: &Request<'_>
 }
 
 /// Tells replayd of an exchange that has ended, unless its end says that nobody wants it.
+#[inline(never)]
 pub fn finish(host: &impl Host, vm: &mut Vm, mut tape: Tape) {
     let is_wanted = tape.is_begun() || select::at_end(&tape.policy().capture, &tape.ended(host.micros()));
     if !is_wanted {

@@ -64,6 +64,7 @@ impl Detached {
 }
 
 /// Sends what waits, in the context of a root.
+#[cold]
 pub fn send(host: &impl Host, vm: &mut Vm, root_context: u32) {
     while let Some(mut job) = vm.detached.waiting.pop_front() {
         let gated = job.root.document.boot_gate;
@@ -106,6 +107,7 @@ pub fn lose(vm: &mut Vm, root_context: u32) {
 
 /// Takes in what came back of the call `token`: how many headers, and how many bytes of a body; tells whether it was one
 /// of these.
+#[cold]
 pub fn answered(
     host: &impl Host,
     vm: &mut Vm,
@@ -133,6 +135,7 @@ impl Job {
     }
 
     /// Gives the claim back: the request was not sent.
+    #[cold]
     fn refuse(mut self, host: &impl Host, vm: &mut Vm, problem: &Problem, root_context: u32) {
         self.drop_request(vm);
         if let Some(mut tape) = self.tape.take() {
@@ -145,12 +148,14 @@ impl Job {
     }
 
     /// Completes the claim of a request that was sent, and of whose response nothing is known.
+    #[cold]
     fn fail(mut self, host: &impl Host, vm: &mut Vm, root_context: u32) {
         self.settle(host, vm);
         self.tell_problem(host, vm, &Problem::NoResponse, root_context);
     }
 
     /// Completes the claim by the response, and gives it to the client, if that is there.
+    #[cold]
     fn finish(mut self, host: &impl Host, vm: &mut Vm, (map, len): (Vec<u8>, usize), root_context: u32) {
         let limits = &self.root.clone().document.store;
         self.see_boot(host, vm, &map);

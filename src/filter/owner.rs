@@ -111,6 +111,7 @@ impl Owner {
     /// Reads what the response's head says.
     ///
     /// `head` is the map, none if it could not be read, and whether the response ends with it.
+    #[inline(never)]
     pub fn response_headers(
         &mut self,
         host: &impl Host,
@@ -209,6 +210,7 @@ impl Owner {
     /// Completes the claim by what was seen.
     ///
     /// Again: is stale.
+    #[inline(never)]
     pub fn complete(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits) {
         // An event stream has no end worth waiting for.
         let response_ended = self.ending.response_ended || self.event_stream;
@@ -262,6 +264,7 @@ impl Owner {
     /// Gives the claim back: the request was not forwarded.
     ///
     /// Again: is stale.
+    #[inline(never)]
     pub fn release(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits) {
         let now = host.now();
         let count = match claims::finish(host, vm, &self.place, &Finish::Release, &Moment { now, limits }) {

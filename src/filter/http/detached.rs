@@ -34,6 +34,7 @@ impl Gathering {
     }
 
     /// Begins with a duplicate that runs in the place of the first request: its request has ended, and is still held.
+    #[cold]
     pub(super) fn of_heir(host: &impl Host, vm: &mut Vm, duplicate: &Duplicate) -> Option<Box<Self>> {
         let policy = duplicate.asks().1;
         policy.detached().ok()??;
@@ -42,6 +43,7 @@ impl Gathering {
         gathering.hold(vm, duplicate.read());
         Some(gathering)
     }
+    #[cold]
 
     fn new(policy: &Policy, asked: &Request<'_>) -> Option<Box<Self>> {
         let cluster = policy.detached().ok()??;
@@ -82,6 +84,7 @@ impl Gathering {
 
 impl Exchange {
     /// Holds a request on until its end; `len` bytes of its body are in the host's buffer.
+    #[cold]
     pub(super) fn gather(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) -> Flow {
         let (Some(gathering), Some(root)) = (&mut self.gathering, self.root.clone()) else {
             return Flow::Continue;
@@ -100,6 +103,7 @@ impl Exchange {
     }
 
     /// Hands the request to the root, which sends it once this callback is over. The exchange steps aside then.
+    #[cold]
     pub(super) fn detach(&mut self, host: &impl Host, vm: &mut Vm) -> Flow {
         let len = self.gathering.as_ref().map_or(0, |gathering| gathering.buffered);
         let Ok(body) = host.body(Side::Request, 0, len) else {

@@ -55,8 +55,10 @@ pub fn attempts(response: &[u8]) -> Option<u64> {
     if told == "-" { Some(0) } else { told.trim().parse().ok() }
 }
 
-/// Gives the head of a response as the client's own exchange would have shown it: the call's own proof of an upstream is
-/// about the internal listener, and counts only where that says that an upstream is behind it.
+/// Gives the head of a response as the client's own exchange would have shown it.
+///
+/// The call's own proof of an upstream is about the internal listener: it counts only where that says that an upstream
+/// made the response.
 #[must_use]
 pub fn response(map: Vec<u8>) -> Vec<u8> {
     if details(&map) == VIA_UPSTREAM {

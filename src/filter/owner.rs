@@ -10,7 +10,7 @@ use crate::waiters;
 use reprise_core::answer;
 use reprise_core::claim::record::{Kind, Record};
 use reprise_core::claim::{Effect, End};
-use reprise_core::config::{InFlight, Policy, StoreLimits};
+use reprise_core::config::{Execution, InFlight, Policy, StoreLimits};
 use reprise_core::detached;
 use reprise_core::fingerprint::BodyHash;
 use reprise_core::gate::Keyed;
@@ -39,8 +39,8 @@ pub struct Owner {
     map: Vec<u8>,
     copy: Vec<u8>,
     counted: u64,
-    /// Whether its response comes of a call: what the host knows of a stream is told in headers then.
-    is_detached: bool,
+    /// Who sends it: of a detached call, what the host knows of a stream is told in headers.
+    execution: Execution,
 }
 
 impl Owner {
@@ -71,13 +71,13 @@ impl Owner {
             map: Vec::new(),
             copy: Vec::new(),
             counted: 0,
-            is_detached: false,
+            execution: Execution::Inline,
         }
     }
 
     /// Takes note that the request is sent in a call of the filter's own.
     pub const fn detach(&mut self) {
-        self.is_detached = true;
+        self.execution = Execution::Detached;
     }
 
     /// Begins with the claim that a duplicate made which had waited: its request has ended.
@@ -148,7 +148,7 @@ impl Owner {
 
     /// Asks who made a response that carries no proof of an upstream.
     fn origin(&self, host: &impl Host, map: &[u8]) -> Origin {
-        if self.is_detached {
+        if self.execution == Execution::Detached {
             return origin(detached::details(map));
         }
         let details = host.property(&["response", "code_details"]).ok().flatten();
@@ -292,7 +292,7 @@ impl Owner {
 
     /// Asks how often the request was sent. Before the router it was not sent at all, and nobody counts.
     fn attempts(&self, host: &impl Host) -> Option<u64> {
-        if self.is_detached {
+        if self.execution == Execution::Detached {
             return detached::attempts(&self.map);
         }
         let bytes = host.property(&["upstream", "request_attempt_count"]).ok()?;

@@ -43,8 +43,8 @@ impl Gathering {
         gathering.hold(vm, duplicate.read());
         Some(gathering)
     }
-    #[cold]
 
+    #[cold]
     fn new(policy: &Policy, asked: &Request<'_>) -> Option<Box<Self>> {
         let cluster = policy.detached().ok()??;
         if asked.is_grpc() {

@@ -69,7 +69,7 @@ fn cut_detached(reference: &mut Value) {
                     /configuration/value";
     let rules = &mut reference.pointer_mut(document).unwrap()["rules"];
     for rule in rules.as_array_mut().unwrap() {
-        if let Some(keys) = rule["idempotency"].as_object_mut() {
+        if let Some(keys) = rule.get_mut("idempotency").and_then(Value::as_object_mut) {
             keys.retain(|name, _| !["execution", "detached_cluster"].contains(&name.as_str()));
         }
     }

@@ -21,6 +21,7 @@ pub mod replayd;
 mod settings;
 mod stack;
 pub mod stats;
+pub mod tls;
 pub mod wait;
 
 pub use client::{Connection, Request, Response};

@@ -93,7 +93,7 @@ impl Waits {
 pub fn sit(
     host: &impl Host,
     vm: &mut Vm,
-    place: &Place,
+    way: Way,
     asker: &Asker,
     limits: &StoreLimits,
 ) -> Result<Option<Seat>, StoreFailure> {
@@ -106,15 +106,12 @@ pub fn sit(
         return Ok(None);
     };
     let waiter = Waiter {
-        at: place.at,
+        at: way.1,
         is_kept: asker.is_kept,
         by,
         context: asker.context,
     };
-    let is_written = change(host, place.bucket, |waiters| {
-        waiters.push(waiter, limits.waiters_per_key_max)
-    })?;
-    let way = (place.bucket, place.at);
+    let is_written = change(host, way.0, |waiters| waiters.push(waiter, limits.waiters_per_key_max))?;
     let Asker { context, until, .. } = *asker;
     Ok(is_written.then(|| {
         let seat = Seat { way, by };
@@ -127,6 +124,15 @@ pub fn sit(
         });
         seat
     }))
+}
+
+/// Tells whether a waiter is still written: who wakes all takes them off.
+///
+/// # Errors
+/// [`StoreFailure`] if the store does not answer.
+pub fn is_written(host: &impl Host, seat: &Seat) -> Result<bool, StoreFailure> {
+    let waiters = read(host, seat.way.0)?;
+    Ok(waiters.of(seat.way.1).any(|waiter| waiter.by == seat.by))
 }
 
 /// Takes a waiter off; one that stays written is passed over by whoever looks for an heir.

@@ -4,7 +4,9 @@
 //! function of its own in the files below; printing and exit codes are not here.
 
 mod callers;
+mod certificates;
 mod detached;
+mod dump;
 mod headers;
 mod manifest;
 mod methods;
@@ -14,16 +16,21 @@ mod pin;
 mod plugin;
 mod report;
 mod routes;
+mod running;
 mod scene;
+mod second_keys;
 mod settings;
 #[cfg(test)]
 mod testing;
 mod timeouts;
+mod waiting;
 
 pub use report::{Finding, Report};
+pub use running::{Protected, Running, check_running};
 
 use node::Node;
 use reprise_core::config::{Anonymous, ConfigErrors, Document, InFlight, Mode, Policy};
+use reprise_core::id::PRINCIPAL_ROWS;
 use scene::Scene;
 use serde_json::Value;
 
@@ -79,6 +86,7 @@ fn tell_document(place: &str, read: Result<Option<Document>, ConfigErrors>, repo
             let text = format!("the store carries {} new keys a second: {rate}", rate.keys_per_s());
             report.note(here, text);
             tell_anonymous(here, &document, report);
+            tell_rows(here, &document, report);
             warn_of_duplicates(here, &document, report);
         }
         Ok(None) => report.note(here, "is empty, which means: pin the shared data, protect nothing"),
@@ -92,22 +100,33 @@ fn shares(policy: &Policy) -> bool {
 }
 
 /// Names the paths whose policy is one that `is_meant`.
-fn paths(document: &Document, is_meant: impl Fn(&Policy) -> bool) -> String {
+fn paths(document: &Document, is_meant: impl Fn(&Policy) -> bool) -> Vec<String> {
     let rules = document.routes.rules().filter(|(_, policy)| is_meant(policy));
-    let mut paths: Vec<&str> = rules.map(|(path, _)| path).collect();
+    let mut paths: Vec<String> = rules.map(|(path, _)| path.to_owned()).collect();
     if is_meant(document.routes.defaults()) {
-        paths.push("all other paths");
+        paths.push("all other paths".into());
     }
     paths.dedup();
-    paths.join(", ")
+    paths
 }
 
 /// Tells whose keys are not kept apart where keys are required.
 fn tell_anonymous(here: &str, document: &Document, report: &mut Report) {
-    let paths = paths(document, shares);
+    let paths = paths(document, shares).join(", ");
     if !paths.is_empty() {
         let text =
             format!("callers whom no principal source names share one namespace where keys are required: {paths}");
+        report.note(here, text);
+    }
+}
+
+/// Tells that a bound on a caller's keys may be that of two.
+fn tell_rows(here: &str, document: &Document, report: &mut Report) {
+    if let Some(max) = document.store.keys_per_principal_max {
+        let text = format!(
+            "keys of callers are counted in {PRINCIPAL_ROWS} rows: two callers that share one share \
+             keys_per_principal_max {max} as well"
+        );
         report.note(here, text);
     }
 }
@@ -116,7 +135,8 @@ fn tell_anonymous(here: &str, document: &Document, report: &mut Report) {
 fn warn_of_duplicates(here: &str, document: &Document, report: &mut Report) {
     let paths = paths(document, |policy| {
         policy.mode != Mode::Off && policy.in_flight == InFlight::Run
-    });
+    })
+    .join(", ");
     if !paths.is_empty() {
         let text =
             format!("in_flight: run lets a duplicate run beside the first request, with its effect twice: {paths}");
@@ -125,8 +145,11 @@ fn warn_of_duplicates(here: &str, document: &Document, report: &mut Report) {
 }
 
 fn check_envoy(documents: Vec<Value>, report: &mut Report) {
-    let root = manifest::assemble(documents);
-    let root = Node::root(&root);
+    check_root(&manifest::assemble(documents), report);
+}
+
+fn check_root(root: &Value, report: &mut Report) {
+    let root = Node::root(root);
     let scenes = scene::find(&root);
     if scenes.is_empty() {
         report.error("document", "no HTTP connection manager has a Reprise filter");
@@ -141,10 +164,13 @@ fn check_scene(scene: &Scene<'_>, report: &mut Report) {
     plugin::check(scene, report);
     order::check(scene, report);
     callers::check(scene, report);
+    certificates::check(scene, report);
     headers::check(scene, report);
+    second_keys::check(scene, report);
     methods::check_scene(scene, report);
     settings::check(scene, report);
     timeouts::check(scene, report);
+    waiting::check(scene, report);
     routes::check(scene, report);
     pin::check(scene, report);
     detached::check(scene, report);
@@ -191,6 +217,14 @@ mod tests {
         let text = r#"{"version": 1, "idempotency": {"mode": "required", "anonymous": "refuse"}}"#;
         let report = check(text, "a.json").to_string();
         assert!(!report.contains("share one namespace"), "{report}");
+    }
+
+    #[test]
+    fn callers_that_may_share_a_bound_are_told_of() {
+        let text = r#"{"version": 1, "idempotency": {"keys_per_principal_max": 7}}"#;
+        let said = "counted in 4096 rows: two callers that share one share keys_per_principal_max 7";
+        assert!(check(text, "a.json").to_string().contains(said));
+        assert!(!check(r#"{"version": 1}"#, "a.json").to_string().contains("rows"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::time;
 
 /// How long one question may take, from connecting to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Largest answer that is read.
+/// Largest answer that is read if no other size is said.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// An answer, whole.
@@ -59,11 +59,19 @@ pub(crate) enum FetchError {
 /// # Errors
 /// [`FetchError`] if there is no whole answer of at most 1 MiB within 5 s.
 pub(crate) async fn fetch(url: &str) -> Result<Fetched, FetchError> {
+    fetch_up_to(url, BODY_BYTES_MAX).await
+}
+
+/// Asks `url` with GET, for an answer of at most `bytes_max`; redirects are not followed.
+///
+/// # Errors
+/// [`FetchError`] if there is no whole answer of that size within 5 s.
+pub(crate) async fn fetch_up_to(url: &str, bytes_max: usize) -> Result<Fetched, FetchError> {
     let uri: Uri = url.parse().map_err(|_| FetchError::Url { url: url.to_owned() })?;
     if uri.scheme_str() != Some("http") || uri.host().is_none() {
         return Err(FetchError::Url { url: url.to_owned() });
     }
-    match time::timeout(TIMEOUT, exchange(uri)).await {
+    match time::timeout(TIMEOUT, exchange(uri, bytes_max)).await {
         Ok(Ok(fetched)) => Ok(fetched),
         Ok(Err(error)) => Err(FetchError::NoAnswer {
             url: url.to_owned(),
@@ -73,11 +81,11 @@ pub(crate) async fn fetch(url: &str) -> Result<Fetched, FetchError> {
     }
 }
 
-async fn exchange(uri: Uri) -> Result<Fetched, Box<dyn Error + Send + Sync>> {
+async fn exchange(uri: Uri, bytes_max: usize) -> Result<Fetched, Box<dyn Error + Send + Sync>> {
     let client: Client<HttpConnector, String> = Client::builder(TokioExecutor::new()).build_http();
     let response = client.request(Request::get(uri).body(String::new())?).await?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), BODY_BYTES_MAX)
+    let body = Limited::new(response.into_body(), bytes_max)
         .collect()
         .await?
         .to_bytes();

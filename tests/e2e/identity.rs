@@ -1,5 +1,8 @@
 //! Which requests are the same, and whose they are.
 
+mod mtls;
+mod trusted;
+
 use super::{assert_answers, problem, shared, verdict};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

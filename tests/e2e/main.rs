@@ -16,6 +16,7 @@ mod concurrency;
 mod config;
 mod crash;
 mod detached;
+mod doctor;
 mod host;
 mod hostile;
 mod identity;

@@ -186,7 +186,7 @@ async fn an_upstream_that_decides_itself_is_told_after_the_wait() {
     let Some(stack) = settings().start().await else { return };
     let steps = json!({"steps": [{"gate": "first"}, {"status": 200}]});
     let post = stack.post("/manual/1").key("K").script(&steps).body("{}");
-    let mut sending = wait(&stack, &post, "first", &[post.clone()]).await;
+    let mut sending = wait(&stack, &post, "first", std::slice::from_ref(&post)).await;
     stack.upstream().open("first").await;
     assert_eq!(sending.join_next().await.unwrap().unwrap().status, 201);
     assert_eq!(sending.join_next().await.unwrap().unwrap().status, 200);

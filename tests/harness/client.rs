@@ -379,7 +379,7 @@ async fn fields(stream: Reader<'_>, unread: &mut Vec<u8>) -> Option<Vec<(String,
 }
 
 /// Reads one response; interim ones (100, 103) are passed over.
-async fn read(stream: Reader<'_>, unread: &mut Vec<u8>, bodiless: bool) -> Response {
+pub(super) async fn read(stream: Reader<'_>, unread: &mut Vec<u8>, bodiless: bool) -> Response {
     let mut response = Response::default();
     loop {
         let Some(status) = line(stream, unread).await else {

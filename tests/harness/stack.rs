@@ -173,6 +173,12 @@ impl Stack {
         Stats::parse(&self.admin("GET", &target).await)
     }
 
+    /// Tells where Envoy's admin interface is.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin.expect("the stack's admin address is known"))
+    }
+
     /// Asks Envoy's admin interface.
     pub async fn admin(&self, method: &str, target: &str) -> String {
         let admin = self.admin.expect("the stack's admin address is known");

@@ -13,11 +13,6 @@ pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
     }
 }
 
-/// Tells whether any path runs detached.
-pub(super) fn is_asked_for(document: &Document) -> bool {
-    !clusters(document).is_empty()
-}
-
 /// Names the clusters that detached requests are sent to, each once.
 fn clusters(document: &Document) -> Vec<String> {
     let rules = document.routes.rules().map(|(_, policy)| policy);

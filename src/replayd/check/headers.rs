@@ -1,19 +1,18 @@
-//! Headers: those that clients must not send, and those that nobody else may add.
+//! Headers that clients must not send.
 
 use super::node::Node;
 use super::report::Report;
 use super::scene::Scene;
-use reprise_core::config::{Overrides, PrincipalSource};
+use reprise_core::config::PrincipalSource;
 
 /// Checks what becomes of headers around the filter.
 pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
     own_headers(scene, report);
     trusted_headers(scene, report);
-    added_keys(scene, report);
 }
 
 /// Lists what is done to headers before anything else sees them.
-fn early_mutations<'a>(scene: &Scene<'a>) -> Vec<Node<'a>> {
+pub(super) fn early_mutations<'a>(scene: &Scene<'a>) -> Vec<Node<'a>> {
     let extensions = scene.manager.items("early_header_mutation_extensions");
     extensions
         .iter()
@@ -39,106 +38,65 @@ fn own_headers(scene: &Scene<'_>, report: &mut Report) {
     }
 }
 
-/// Tells whether `header` is taken off requests that come from outside.
-fn is_removed(scene: &Scene<'_>, header: &str) -> bool {
-    let is_header = |name: Option<&str>| name.is_some_and(|name| name.eq_ignore_ascii_case(header));
-    let removes = |mutation: &Node<'_>| {
-        let exact = mutation
-            .at(&["remove_on_match", "key_matcher"])
-            .and_then(|matcher| matcher.text("exact"));
-        is_header(mutation.text("remove")) || is_header(exact) || removes_prefix(mutation, header)
-    };
-    let internal = scene
-        .manager
-        .field("route_config")
-        .map(|routes| routes.items("internal_only_headers"));
-    early_mutations(scene).iter().any(removes)
-        || internal
-            .unwrap_or_default()
-            .iter()
-            .any(|name| is_header(name.value.as_str()))
-}
-
-fn trusted_headers(scene: &Scene<'_>, report: &mut Report) {
-    for source in scene
-        .document()
-        .map(|document| document.principal.as_slice())
-        .unwrap_or_default()
-    {
-        if let PrincipalSource::Header(header) = source
-            && !is_removed(scene, header)
-        {
-            let text = format!(
-                "the principal is read from {header}, which clients can set: remove it from external requests \
-                 (internal_only_headers or early_header_mutation_extensions)"
-            );
-            report.error(&scene.manager.place, text);
-        }
-    }
-}
-
-/// Lists the headers that carry keys, by the document and its rules.
-fn key_headers(scene: &Scene<'_>) -> Vec<String> {
-    let Some(document) = scene.document() else {
-        return Vec::new();
-    };
-    let mut headers: Vec<String> = document.routes.rules().map(|(_, policy)| policy.header).collect();
-    headers.push(document.routes.defaults().header.clone());
-    headers.extend(metadata_headers(scene, document));
-    headers
-}
-
-fn metadata_headers(scene: &Scene<'_>, document: &reprise_core::config::Document) -> Vec<String> {
-    let routes = scene.virtual_hosts().into_iter().flat_map(|host| host.items("routes"));
-    let metadata = routes.filter_map(|route| Overrides::read(super::routes::metadata(&route)?.value).ok());
-    metadata
-        .map(|overrides| document.routes.policy(Default::default(), Some(&overrides)).header)
-        .collect()
-}
-
-/// Lists every node that may add a request header, in the forms that Envoy has for it.
-fn adders<'a>(scene: &Scene<'a>) -> Vec<Node<'a>> {
-    let hosts = scene.virtual_hosts();
-    let routes: Vec<Node<'a>> = hosts.iter().flat_map(|host| host.items("routes")).collect();
-    let tables = scene
-        .manager
-        .field("route_config")
-        .into_iter()
-        .chain(hosts)
-        .chain(routes);
-    let added = tables.flat_map(|table| table.items("request_headers_to_add"));
+/// Tells whether `header` is taken off all requests before Reprise sees them.
+fn is_removed_early(scene: &Scene<'_>, header: &str) -> bool {
     let filters = scene
         .before
         .iter()
-        .chain(&scene.after)
         .filter(|filter| filter.is_kind(&["http.header_mutation"]));
     let mutations = filters.filter_map(|filter| filter.settings()?.field("mutations"));
-    let appended = mutations.flat_map(|mutations| mutations.items("request_mutations"));
-    added
-        .chain(appended.filter_map(|mutation| mutation.field("append")))
-        .collect()
+    let mutations = mutations.flat_map(|mutations| mutations.items("request_mutations"));
+    let mut mutations = early_mutations(scene).into_iter().chain(mutations);
+    mutations.any(|mutation| {
+        let exact = mutation
+            .at(&["remove_on_match", "key_matcher"])
+            .and_then(|matcher| matcher.text("exact"));
+        let names = [mutation.text("remove"), exact];
+        names.iter().flatten().any(|name| name.eq_ignore_ascii_case(header)) || removes_prefix(&mutation, header)
+    })
 }
 
-fn added_keys(scene: &Scene<'_>, report: &mut Report) {
-    let keys = key_headers(scene);
-    for adder in adders(scene).iter().filter(|adder| appends(adder)) {
-        let header = adder
-            .field("header")
-            .and_then(|header| header.text("key"))
-            .unwrap_or_default();
-        if keys.iter().any(|key| key.eq_ignore_ascii_case(header)) {
-            let text = format!("adds another {header} to requests: the application would see two keys");
-            report.error(&adder.place, text);
+/// Tells whether `header` is taken off requests that Envoy takes for external.
+fn is_internal_only(scene: &Scene<'_>, header: &str) -> bool {
+    let routes = scene.manager.field("route_config");
+    let names = routes.map(|routes| routes.items("internal_only_headers"));
+    let mut names = names.into_iter().flatten();
+    names.any(|name| {
+        name.value
+            .as_str()
+            .is_some_and(|name| name.eq_ignore_ascii_case(header))
+    })
+}
+
+fn trusted_headers(scene: &Scene<'_>, report: &mut Report) {
+    let sources = scene.document().map(|document| document.principal.as_slice());
+    for source in sources.unwrap_or_default() {
+        if let PrincipalSource::Header(header) = source
+            && !is_removed_early(scene, header)
+        {
+            trusted_header(scene, header, report);
         }
     }
 }
 
-fn appends(adder: &Node<'_>) -> bool {
-    let action = adder.text("append_action").unwrap_or("APPEND_IF_EXISTS_OR_ADD");
-    action == "APPEND_IF_EXISTS_OR_ADD"
-        && adder
-            .field("append")
-            .is_none_or(|append| append.value.as_bool() != Some(false))
+fn trusted_header(scene: &Scene<'_>, header: &str, report: &mut Report) {
+    if !is_internal_only(scene, header) {
+        let text = format!(
+            "the principal is read from {header}, which clients can set: remove it from external requests \
+             (internal_only_headers or early_header_mutation_extensions)"
+        );
+        return report.error(&scene.manager.place, text);
+    }
+    // Seen on 1.40: without addresses to compare with, nobody is internal.
+    if let Some(internal) = scene.manager.field("internal_address_config")
+        && !scene.manager.is_true("use_remote_address")
+    {
+        let text = format!(
+            "with use_remote_address not true, clients are internal if they write such an address into x-forwarded-for: \
+             they would keep their own {header}, which names the principal; remove it by early_header_mutation_extensions"
+        );
+        report.error(&internal.place, text);
+    }
 }
 
 #[cfg(test)]
@@ -196,49 +154,46 @@ mod tests {
     }
 
     #[test]
-    fn nobody_adds_a_second_key() {
-        let add = json!([{"header": {"key": "Idempotency-Key", "value": "x"}}]);
-        errors(
-            |envoy| host(envoy)["request_headers_to_add"] = add.clone(),
-            "adds another Idempotency-Key",
-        );
-        errors(
-            |envoy| host(envoy)["routes"][0]["request_headers_to_add"] = add.clone(),
-            "adds another Idempotency-Key",
-        );
-        errors(
-            |envoy| manager(envoy)["route_config"]["request_headers_to_add"] = add.clone(),
-            "adds another Idempotency-Key",
-        );
-    }
-
-    #[test]
-    fn a_header_mutation_does_not_add_a_second_key() {
-        let mutation = json!({"name": "m", "typed_config": {
+    fn a_filter_before_reprise_may_remove_a_trusted_header() {
+        let removing = json!({"name": "m", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-            "mutations": {"request_mutations": [{"append": {"header": {"key": "idempotency-key", "value": "x"}}}]}}});
-        errors(
-            |envoy| filters(envoy).insert(0, mutation.clone()),
-            "adds another idempotency-key",
-        );
-    }
-
-    #[test]
-    fn a_key_of_a_routes_metadata_counts_too() {
+            "mutations": {"request_mutations": [{"remove": "x-user"}]}}});
+        sound(|envoy| {
+            trust(envoy);
+            filters(envoy).insert(0, removing.clone());
+        });
         errors(
             |envoy| {
-                let metadata = json!({"filter_metadata": {"reprise": {"idempotency": {"header": "x-key"}}}});
-                host(envoy)["routes"][0]["metadata"] = metadata;
-                host(envoy)["request_headers_to_add"] = json!([{"header": {"key": "x-key", "value": "x"}}]);
+                trust(envoy);
+                filters(envoy).insert(1, removing.clone());
             },
-            "adds another x-key",
+            "the principal is read from x-user",
         );
     }
 
     #[test]
-    fn another_header_may_be_added() {
-        let add = |action: &str, key: &str| json!([{"header": {"key": key, "value": "x"}, "append_action": action}]);
-        sound(|envoy| host(envoy)["request_headers_to_add"] = add("APPEND_IF_EXISTS_OR_ADD", "x-a"));
-        sound(|envoy| host(envoy)["request_headers_to_add"] = add("ADD_IF_ABSENT", "idempotency-key"));
+    fn whoever_says_that_he_is_internal_names_himself() {
+        let internal = |envoy: &mut Value| {
+            trust(envoy);
+            manager(envoy)["route_config"]["internal_only_headers"] = json!(["x-user"]);
+            let ranges = json!([{"address_prefix": "10.0.0.0", "prefix_len": 8}]);
+            manager(envoy)["internal_address_config"] = json!({"cidr_ranges": ranges});
+        };
+        errors(internal, "write such an address into x-forwarded-for");
+        sound(|envoy| {
+            internal(envoy);
+            manager(envoy)["use_remote_address"] = json!(true);
+        });
+    }
+
+    #[test]
+    fn what_a_route_removes_is_removed_too_late() {
+        errors(
+            |envoy| {
+                trust(envoy);
+                host(envoy)["request_headers_to_remove"] = json!(["x-user"]);
+            },
+            "the principal is read from x-user",
+        );
     }
 }

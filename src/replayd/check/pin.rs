@@ -7,7 +7,7 @@ use super::scene::Scene;
 /// Checks the top of the configuration.
 pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
     singleton(scene, report);
-    cluster(scene, report);
+    clusters(scene, report);
 }
 
 fn singleton(scene: &Scene<'_>, report: &mut Report) {
@@ -32,62 +32,89 @@ fn pins(extension: &Node<'_>, vm_id: &str) -> bool {
     settings.is_true("singleton") && vm.and_then(|vm| vm.text("vm_id")) == Some(vm_id)
 }
 
-fn cluster(scene: &Scene<'_>, report: &mut Report) {
-    let listed = scene
-        .root
-        .field("static_resources")
-        .map(|root| root.items("clusters"))
-        .unwrap_or_default();
-    let Some(wanted) = wanted_cluster(scene) else {
-        return;
-    };
-    match listed.iter().find(|cluster| cluster.text("name") == Some(wanted.name)) {
-        Some(cluster) if !shows_token(cluster) => {
-            let text = "no credential_injector adds the ingest token: replayd refuses with 401 what comes without it";
-            report.warn(&cluster.place, text);
+fn clusters(scene: &Scene<'_>, report: &mut Report) {
+    let resources = scene.root.field("static_resources");
+    let listed = resources.map(|root| root.items("clusters")).unwrap_or_default();
+    for wanted in wanted_clusters(scene) {
+        match listed.iter().find(|cluster| cluster.text("name") == Some(wanted.name)) {
+            Some(cluster) if wanted.is_replayd && !shows_token(cluster) => {
+                let text =
+                    "no credential_injector adds the ingest token: replayd refuses with 401 what comes without it";
+                report.warn(&cluster.place, text);
+            }
+            None if listed.is_empty() => {}
+            None => missing(scene, &wanted, report),
+            Some(_) => {}
         }
-        None if !listed.is_empty() => {
-            let text = format!("has no cluster {:?}, {}", wanted.name, wanted.why);
-            report.error("static_resources.clusters", text);
-        }
-        Some(_) | None => {}
     }
+}
+
+fn missing(scene: &Scene<'_>, wanted: &Wanted<'_>, report: &mut Report) {
+    let place = "static_resources.clusters";
+    let text = format!("has no cluster {:?}, {}", wanted.name, wanted.why);
+    if scene.root.at(&["dynamic_resources", "cds_config"]).is_some() {
+        return report.note(place, format!("{text}; see that cds_config brings it"));
+    }
+    report.error(place, text);
+}
+
+/// Lists the filters that a cluster puts requests through.
+pub(super) fn of_cluster<'a>(cluster: &Node<'a>) -> Vec<Node<'a>> {
+    let options = cluster.field("typed_extension_protocol_options");
+    let options = options.map(|options| options.children()).unwrap_or_default();
+    options
+        .iter()
+        .flat_map(|options| options.items("http_filters"))
+        .collect()
 }
 
 /// Tells whether a cluster's own filters add a credential.
 fn shows_token(cluster: &Node<'_>) -> bool {
-    let options = cluster.field("typed_extension_protocol_options");
-    let options = options.map(|options| options.children()).unwrap_or_default();
-    let mut filters = options.iter().flat_map(|options| options.items("http_filters"));
-    filters.any(|filter| filter.is_kind(&["credential_injector"]))
+    of_cluster(cluster)
+        .iter()
+        .any(|filter| filter.is_kind(&["credential_injector"]))
 }
 
 /// A cluster that has to be there.
 struct Wanted<'a> {
     name: &'a str,
     why: &'static str,
+    is_replayd: bool,
+}
+
+/// Lists the clusters that the document names or needs.
+fn wanted_clusters<'a>(scene: &'a Scene<'_>) -> Vec<Wanted<'a>> {
+    let detached = scene.said().into_iter();
+    let detached = detached.filter_map(|place| place.get("detached_cluster")?.as_str());
+    let detached = detached.map(|name| Wanted {
+        name,
+        why: "where detached requests go; idempotency.detached_cluster names it",
+        is_replayd: false,
+    });
+    replayd_cluster(scene).into_iter().chain(detached).collect()
 }
 
 /// Gives the cluster of replayd, if the document names it or needs it.
-fn wanted_cluster<'a>(scene: &'a Scene<'_>) -> Option<Wanted<'a>> {
-    let named = scene
-        .raw
-        .get("replayd")
-        .and_then(|replayd| replayd.get("cluster")?.as_str());
+fn replayd_cluster<'a>(scene: &'a Scene<'_>) -> Option<Wanted<'a>> {
+    let named = scene.raw.get("replayd");
+    let named = named.and_then(|replayd| replayd.get("cluster")?.as_str());
+    let wanted = |name, why| Wanted {
+        name,
+        why,
+        is_replayd: true,
+    };
     if let Some(name) = named {
-        let why = "which the document names in replayd.cluster";
-        return Some(Wanted { name, why });
+        return Some(wanted(name, "which the document names in replayd.cluster"));
     }
     let document = scene.document()?;
-    (document.captures() || document.boot_gate).then_some(Wanted {
-        name: &document.replayd.cluster,
-        why: "where captures go and boot gates are opened from; the document's replayd.cluster names it",
-    })
+    let is_called = document.captures() || document.boot_gate || scene.says("store", "replayd");
+    let why = "where captures and keys go and boot gates are opened from; the document's replayd.cluster names it";
+    is_called.then(|| wanted(&document.replayd.cluster, why))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{document, errors, sound, warnings};
+    use super::super::testing::{document, errors, noted, silent, sound, warnings};
     use serde_json::{Value, json};
 
     #[test]
@@ -131,7 +158,7 @@ mod tests {
                 want(document(envoy));
                 envoy["static_resources"]["clusters"][1]["name"] = json!("other");
             };
-            errors(missing, "has no cluster \"replayd\", where captures go");
+            errors(missing, "has no cluster \"replayd\", where captures");
         }
         sound(|envoy| envoy["static_resources"]["clusters"][1]["name"] = json!("other"));
     }
@@ -157,5 +184,38 @@ mod tests {
             document(envoy)["replayd"] = json!({"cluster": "replayd"});
             envoy["static_resources"]["clusters"] = json!([]);
         });
+    }
+
+    #[test]
+    fn a_cluster_for_detached_requests_must_be_there() {
+        let detached = json!({"execution": "detached", "detached_cluster": "inside"});
+        let says: [fn(&mut Value, Value); 2] = [
+            |document, detached| document["idempotency"] = detached,
+            |document, detached| document["rules"] = json!([{"idempotency": detached}]),
+        ];
+        for say in says {
+            errors(
+                |envoy| say(document(envoy), detached.clone()),
+                "has no cluster \"inside\", where detached requests go",
+            );
+            silent(
+                |envoy| {
+                    say(document(envoy), detached.clone());
+                    envoy["static_resources"]["clusters"][0]["name"] = json!("inside");
+                },
+                "has no cluster",
+            );
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_may_come_from_elsewhere_is_noted() {
+        noted(
+            |envoy| {
+                document(envoy)["replayd"] = json!({"cluster": "elsewhere"});
+                envoy["dynamic_resources"] = json!({"cds_config": {}});
+            },
+            "see that cds_config brings it",
+        );
     }
 }

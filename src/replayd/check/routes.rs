@@ -90,12 +90,19 @@ fn modes(document: &Document, host: &Node<'_>, route: &Node<'_>) -> Vec<Mode> {
     below.chain(here).collect()
 }
 
+/// Tells whether keys mean nothing on a route.
+pub(super) fn is_off(scene: &Scene<'_>, host: &Node<'_>, route: &Node<'_>) -> bool {
+    let is_off = |document| modes(document, host, route).iter().all(|mode| *mode == Mode::Off);
+    scene.document().is_some_and(is_off)
+}
+
 /// Envoy may send a request more than once by itself, whatever becomes of the first copy.
 fn copies(scene: &Scene<'_>, host: &Node<'_>, route: &Node<'_>, report: &mut Report) {
-    let Some(document) = scene.document() else { return };
+    if is_off(scene, host, route) {
+        return;
+    }
     for name in ["hedge_policy", "request_mirror_policies"] {
-        let copies = route.at(&["route", name]).or_else(|| host.field(name));
-        let Some(copies) = copies.filter(|_| modes(document, host, route).iter().any(|mode| *mode != Mode::Off)) else {
+        let Some(copies) = route.at(&["route", name]).or_else(|| host.field(name)) else {
             continue;
         };
         let text = format!("{name}: Envoy sends a protected request more than once by itself, which no key can see");
@@ -111,7 +118,6 @@ fn retry_policy<'a>(host: &Node<'a>, route: &Node<'a>) -> Option<Node<'a>> {
 }
 
 fn retries(scene: &Scene<'_>, host: &Node<'_>, route: &Node<'_>, report: &mut Report) {
-    let Some(document) = scene.document() else { return };
     let Some(policy) = retry_policy(host, route) else {
         return;
     };
@@ -122,7 +128,7 @@ fn retries(scene: &Scene<'_>, host: &Node<'_>, route: &Node<'_>, report: &mut Re
         .map(str::trim)
         .filter(|reason| !reason.is_empty());
     let risky: Vec<&str> = reasons.filter(|reason| !HARMLESS.contains(reason)).collect();
-    if risky.is_empty() || modes(document, host, route).iter().all(|mode| *mode == Mode::Off) {
+    if risky.is_empty() || is_off(scene, host, route) {
         return;
     }
     let text = format!(
@@ -140,10 +146,28 @@ fn is_disabled(scene: &Scene<'_>, node: &Node<'_>) -> Option<bool> {
     Some(config.is_true("disabled"))
 }
 
+/// Tells whether requests of a route miss the filter: what speaks of it nearest to the cluster counts.
+fn misses(scene: &Scene<'_>, host: &Node<'_>, route: &Node<'_>) -> bool {
+    let clusters = clusters(route);
+    let table = scene.manager.field("route_config");
+    let around = [Some(route), Some(host), table.as_ref()].into_iter().flatten();
+    let around = around.filter_map(|node| is_disabled(scene, node)).next();
+    let around = around.unwrap_or_else(|| scene.filter.is_true("disabled"));
+    let mut each = clusters
+        .iter()
+        .map(|cluster| is_disabled(scene, cluster).unwrap_or(around));
+    clusters.is_empty() && around || each.any(|misses| misses)
+}
+
+/// Lists the weighted clusters of a route, which may differ in what they do to requests.
+pub(super) fn clusters<'a>(route: &Node<'a>) -> Vec<Node<'a>> {
+    let weighted = route.at(&["route", "weighted_clusters"]);
+    weighted.map(|weighted| weighted.items("clusters")).unwrap_or_default()
+}
+
 fn left_out(scene: &Scene<'_>, host: &Node<'_>, route: &Node<'_>, report: &mut Report) {
     let Some(document) = scene.document() else { return };
-    let disabled = is_disabled(scene, route).or_else(|| is_disabled(scene, host));
-    if disabled == Some(true) && modes(document, host, route).contains(&Mode::Required) {
+    if misses(scene, host, route) && modes(document, host, route).contains(&Mode::Required) {
         let text = "disabled: true leaves the filter out where the document says mode: required";
         report.error(&route.place, text);
     }
@@ -235,9 +259,33 @@ mod tests {
     #[test]
     fn a_required_route_cannot_leave_the_filter_out() {
         let text = "leaves the filter out where the document says mode: required";
-        for node in [route, host] {
+        let nodes: [fn(&mut Value) -> &mut Value; 3] = [route, host, |envoy| &mut manager(envoy)["route_config"]];
+        for node in nodes {
             errors(|envoy| leave_out(envoy, node), text);
         }
+        errors(|envoy| filter(envoy)["disabled"] = json!(true), text);
+        errors(
+            |envoy| {
+                route(envoy)["route"] = json!({"weighted_clusters": {"clusters": [{"name": "a"}, {"name": "b"}]}});
+                leave_out(envoy, |envoy| {
+                    &mut route(envoy)["route"]["weighted_clusters"]["clusters"][1]
+                });
+            },
+            text,
+        );
+    }
+
+    #[test]
+    fn a_route_that_turns_the_filter_on_counts_over_what_is_around_it() {
+        warnings(
+            |envoy| {
+                filter(envoy)["disabled"] = json!(true);
+                leave_out(envoy, host);
+                let name = filter(envoy)["name"].as_str().unwrap().to_owned();
+                route(envoy)["typed_per_filter_config"] = json!({name: {}});
+            },
+            "only routes that turn the filter on",
+        );
     }
 
     #[test]

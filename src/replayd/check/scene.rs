@@ -122,9 +122,42 @@ impl<'a> Scene<'a> {
         self.read.as_ref().ok()?.as_ref()
     }
 
-    /// Reads a word of the document's `idempotency` as it is written.
-    pub(super) fn word(&self, name: &str) -> Option<&str> {
-        self.raw.get("idempotency")?.get(name)?.as_str()
+    /// Lists the listeners that the configuration shows and that this stands in: one, or none.
+    pub(super) fn listeners(&self) -> Vec<Node<'a>> {
+        let listed = self.root.field("static_resources");
+        let listed = listed.map(|resources| resources.items("listeners"));
+        self.around(listed.unwrap_or_default())
+    }
+
+    /// Lists the filter chains that the configuration shows and that this stands in: one, or none.
+    pub(super) fn filter_chains(&self) -> Vec<Node<'a>> {
+        let chains = self.listeners().into_iter().flat_map(|listener| {
+            let default = listener.field("default_filter_chain");
+            listener.items("filter_chains").into_iter().chain(default)
+        });
+        self.around(chains)
+    }
+
+    /// Keeps the nodes that this stands in.
+    fn around(&self, nodes: impl IntoIterator<Item = Node<'a>>) -> Vec<Node<'a>> {
+        let holds = |node: &Node<'_>| self.manager.place.starts_with(&format!("{}.", node.place));
+        nodes.into_iter().filter(holds).collect()
+    }
+
+    /// Lists what is written about keys: by the document, by its rules, and by the metadata of routes.
+    pub(super) fn said(&self) -> Vec<&Value> {
+        let rules = self.raw.get("rules").and_then(Value::as_array);
+        let own = [&self.raw].into_iter().chain(rules.into_iter().flatten());
+        let routes = self.virtual_hosts().into_iter().flat_map(|host| host.items("routes"));
+        let routes = routes.filter_map(|route| Some(super::routes::metadata(&route)?.value));
+        own.chain(routes).filter_map(|place| place.get("idempotency")).collect()
+    }
+
+    /// Tells whether something that is written about keys says `word` of `name`.
+    pub(super) fn says(&self, name: &str, word: &str) -> bool {
+        self.said()
+            .iter()
+            .any(|place| place.get(name).and_then(Value::as_str) == Some(word))
     }
 
     /// Lists the virtual hosts that the configuration shows.

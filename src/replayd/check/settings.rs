@@ -1,6 +1,5 @@
 //! Settings of the reference configuration that a running Envoy can do without, and what it then lacks.
 
-use super::node::Node;
 use super::report::Report;
 use super::scene::Scene;
 
@@ -13,16 +12,8 @@ pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
     labels(scene, report);
 }
 
-/// Lists the listeners that the configuration shows and that `scene` stands in.
-fn listeners<'a>(scene: &Scene<'a>) -> Vec<Node<'a>> {
-    let listed = scene.root.at(&["static_resources"]);
-    let listed = listed.map(|resources| resources.items("listeners")).unwrap_or_default();
-    let holds = |listener: &Node<'_>| scene.manager.place.starts_with(&format!("{}.", listener.place));
-    listed.into_iter().filter(holds).collect()
-}
-
 fn pieces(scene: &Scene<'_>, report: &mut Report) {
-    for listener in listeners(scene) {
+    for listener in scene.listeners() {
         if listener.field("per_connection_buffer_limit_bytes").is_none() {
             let text = "per_connection_buffer_limit_bytes is not set: bodies come in pieces of up to 1 MiB, which each worker \
                         holds; the reference has 65536";

@@ -173,3 +173,19 @@ pub(super) fn sound(change: impl FnOnce(&mut Value)) {
     let report = changed(change);
     assert!(report.is_ok() && report.warnings.is_empty(), "{report}");
 }
+
+/// Checks that `change` makes neither an error nor a warning, and a note that says `text`.
+#[track_caller]
+pub(super) fn noted(change: impl FnOnce(&mut Value), text: &str) {
+    let report = changed(change);
+    let is_said = report.notes.iter().any(|note| note.text.contains(text));
+    assert!(report.is_ok() && report.warnings.is_empty() && is_said, "{report}");
+}
+
+/// Checks that nothing that is said because of `change` has `text` in it.
+#[track_caller]
+pub(super) fn silent(change: impl FnOnce(&mut Value), text: &str) {
+    let report = changed(change);
+    let said = report.errors.iter().chain(&report.warnings);
+    assert!(said.into_iter().all(|finding| !finding.text.contains(text)), "{report}");
+}

@@ -1,23 +1,17 @@
 //! Times, sizes and replies of the connection manager and its virtual hosts.
 
-use super::detached;
 use super::node::Node;
 use super::report::Report;
 use super::scene::Scene;
-use reprise_core::config::Durability;
+use reprise_core::config::{Document, Durability};
 use std::iter::once;
 
-/// Envoy's own `stream_idle_timeout`.
-const IDLE_MS: u64 = 300_000;
-/// The document's own `max_wait_ms`.
-const WAIT_MS: u64 = 10_000;
 /// The document's own `hold_bytes_max`.
 const HOLD_BYTES: u64 = 4_063_232;
 
 /// Checks times and sizes.
 pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
     request_timeout(scene, report);
-    idle_timeout(scene, report);
     local_replies(scene, report);
     body_limit(scene, report);
 }
@@ -42,26 +36,18 @@ fn local_replies(scene: &Scene<'_>, report: &mut Report) {
     }
 }
 
-fn idle_timeout(scene: &Scene<'_>, report: &mut Report) {
-    if scene.word("in_flight") != Some("wait") {
-        return;
-    }
-    let wait_ms = scene.raw["idempotency"]["max_wait_ms"].as_u64().unwrap_or(WAIT_MS);
-    let idle_ms = scene.manager.millis("stream_idle_timeout").unwrap_or(IDLE_MS);
-    if idle_ms != 0 && idle_ms <= wait_ms {
-        let place = format!("{}.stream_idle_timeout", scene.manager.place);
-        report.error(
-            &place,
-            format!("is {idle_ms} ms; above max_wait_ms {wait_ms} is needed, or waiters get 504"),
-        );
-    }
-}
+/// What holds whole bodies, in the document, a rule or a route's metadata.
+const HOLDS: [(&str, &str); 5] = [
+    ("in_flight", "wait"),
+    ("store", "replayd"),
+    ("execution", "detached"),
+    ("encoder", "django"),
+    ("preset", "django"),
+];
 
-/// Tells whether something in the document holds whole bodies.
+/// Tells whether something holds whole bodies.
 fn holds_bodies(scene: &Scene<'_>) -> bool {
-    [("in_flight", "wait"), ("store", "replayd"), ("encoder", "django")]
-        .iter()
-        .any(|(name, word)| scene.word(name) == Some(word))
+    HOLDS.iter().any(|(name, word)| scene.says(name, word))
 }
 
 /// Tells how much of a body may be held, and by which field; none if no body is.
@@ -69,7 +55,7 @@ fn held_bytes(scene: &Scene<'_>) -> Option<Held> {
     let document = scene.document();
     let hold_bytes_max = document.map_or(HOLD_BYTES, |document| document.hold_bytes_max);
     // Signed replays are held to their ends; they come where something is captured.
-    let is_held = holds_bodies(scene) || document.is_some_and(|it| it.captures() || detached::is_asked_for(it));
+    let is_held = holds_bodies(scene) || document.is_some_and(Document::captures);
     let held = is_held.then_some(Held {
         bytes: hold_bytes_max,
         field: "hold_bytes_max",
@@ -159,22 +145,6 @@ mod tests {
     }
 
     #[test]
-    fn streams_may_idle_longer_than_duplicates_wait() {
-        errors(
-            |envoy| {
-                document(envoy)["idempotency"] = json!({"in_flight": "wait", "max_wait_ms": 5000});
-                manager(envoy)["stream_idle_timeout"] = json!("5s");
-            },
-            "is 5000 ms; above max_wait_ms 5000 is needed",
-        );
-    }
-
-    #[test]
-    fn streams_may_idle_shortly_where_nobody_waits() {
-        sound(|envoy| manager(envoy)["stream_idle_timeout"] = json!("1s"));
-    }
-
-    #[test]
     fn a_virtual_host_without_a_body_limit_is_an_error() {
         errors(
             |envoy| drop(host(envoy)["request_body_buffer_limit"].take()),
@@ -199,6 +169,35 @@ mod tests {
             },
             "above hold_bytes_max 4063232 is needed",
         );
+    }
+
+    #[test]
+    fn what_a_rule_or_a_route_holds_counts_too() {
+        let words = [
+            ("in_flight", "wait"),
+            ("store", "replayd"),
+            ("execution", "detached"),
+            ("encoder", "django"),
+        ];
+        for (name, word) in words {
+            let held = json!({name: word});
+            let above = "above hold_bytes_max 4063232 is needed";
+            errors(
+                |envoy| {
+                    document(envoy)["rules"] = json!([{"match": {"path": "/x"}, "idempotency": held.clone()}]);
+                    host(envoy)["request_body_buffer_limit"] = json!(4_063_232);
+                },
+                above,
+            );
+            errors(
+                |envoy| {
+                    let metadata = json!({"filter_metadata": {"reprise": {"idempotency": held.clone()}}});
+                    host(envoy)["routes"][0]["metadata"] = metadata;
+                    host(envoy)["request_body_buffer_limit"] = json!(4_063_232);
+                },
+                above,
+            );
+        }
     }
 
     #[test]

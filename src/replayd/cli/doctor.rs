@@ -1,9 +1,11 @@
 //! `replayd doctor`: looks at an installation from outside and tells what is wrong with it.
 
+mod counts;
 mod envoy;
 mod files;
 mod gates;
 mod reach;
+mod running;
 
 use super::output::Output;
 use super::{Diagnostic, Failure, Verdict, check_config};
@@ -32,9 +34,10 @@ pub(super) struct Arguments {
     /// Check this Envoy configuration, as `check-config` does
     #[arg(long, value_name = "FILE")]
     envoy_config: Option<PathBuf>,
-    /// Ask this Envoy's admin interface (`http://IP:PORT`) for its version
+    /// Look at the Envoy behind this admin interface (`http://IP:PORT`): its version, the configuration that it runs
+    /// with, and what its filter counts; once for each Envoy
     #[arg(long, value_name = "URL")]
-    envoy_admin: Option<String>,
+    envoy_admin: Vec<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -42,7 +45,7 @@ pub(super) struct Arguments {
 
 /// What one check found.
 ///
-/// Shape: `{"name": string, "status": "ok" | "warning" | "error", "message": string}`.
+/// Shape: `{"name": string, "status": "ok" | "note" | "warning" | "error", "message": string}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Check {
     name: &'static str,
@@ -55,6 +58,7 @@ struct Check {
 #[serde(rename_all = "lowercase")]
 enum Status {
     Ok,
+    Note,
     Warning,
     Error,
 }
@@ -64,6 +68,14 @@ impl Check {
         Self {
             name,
             status: Status::Ok,
+            message: message.into(),
+        }
+    }
+
+    fn note(name: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            name,
+            status: Status::Note,
             message: message.into(),
         }
     }
@@ -89,6 +101,7 @@ impl fmt::Display for Check {
     fn fmt(&self, line: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (colour, status) = match self.status {
             Status::Ok => ("\x1b[32m", "ok"),
+            Status::Note => ("\x1b[36m", "note"),
             Status::Warning => ("\x1b[33m", "warning"),
             Status::Error => ("\x1b[31m", "error"),
         };
@@ -104,7 +117,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut Output) -> Result<Verdict,
     let runtime = runtime.map_err(|error| Failure::because("cannot start the runtime", error))?;
     let mut checks = runtime.block_on(look(arguments, &config));
     if let Some(file) = &arguments.envoy_config {
-        checks.extend(envoy::findings(&check_config::read(file)?));
+        checks.extend(envoy::findings("envoy-config", &check_config::read(file)?));
     }
     if arguments.json {
         output.write(format_args!("{:#}\n", serde_json::json!({ "checks": checks })))?;
@@ -124,8 +137,6 @@ async fn look(arguments: &Arguments, config: &Config) -> Vec<Check> {
     checks.push(reach::ingest(&places).await);
     checks.push(reach::console(&places).await);
     checks.extend(gates::check(&places.console, &config.data_dir).await);
-    if let Some(url) = &arguments.envoy_admin {
-        checks.push(envoy::admin(url).await);
-    }
+    checks.extend(running::checks(&arguments.envoy_admin).await);
     checks
 }

@@ -22,9 +22,8 @@ struct ServerInfo {
     state: String,
 }
 
-/// Makes a check of every finding in Envoy's configuration; of none, one that says so.
-pub(super) fn findings(report: &Report) -> Vec<Check> {
-    let name = "envoy-config";
+/// Makes a check of every finding in Envoy's configuration, and one that says so where nothing is wrong.
+pub(super) fn findings(name: &'static str, report: &Report) -> Vec<Check> {
     let told = |Finding { place, text }: &Finding| format!("{}: {place}: {text}", report.file);
     let errors = report.errors.iter().map(|finding| Check::error(name, told(finding)));
     let warnings = report
@@ -35,6 +34,7 @@ pub(super) fn findings(report: &Report) -> Vec<Check> {
     if checks.is_empty() {
         checks.push(Check::ok(name, format!("{}: nothing is wrong", report.file)));
     }
+    checks.extend(report.notes.iter().map(|finding| Check::note(name, told(finding))));
     checks
 }
 
@@ -100,15 +100,27 @@ mod tests {
 
     #[test]
     fn each_finding_in_the_configuration_is_a_check() {
-        let found = findings(&crate::check::check("version: 1\nadress: x\nnaem: y\n", "a.yaml"));
+        let found = findings(
+            "envoy-config",
+            &crate::check::check("version: 1\nadress: x\nnaem: y\n", "a.yaml"),
+        );
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found.iter().all(|check| check.status == Status::Error), "{found:?}");
     }
 
     #[test]
-    fn a_configuration_without_findings_is_one_check() {
-        let found = findings(&crate::check::check("version: 1\n", "a.yaml"));
-        assert_eq!(found, [Check::ok("envoy-config", "a.yaml: nothing is wrong")]);
+    fn a_configuration_with_nothing_wrong_says_so_and_what_is_good_to_know() {
+        let found = findings("envoy-config", &crate::check::check("version: 1\n", "a.yaml"));
+        assert_eq!(found[0], Check::ok("envoy-config", "a.yaml: nothing is wrong"));
+        assert!(found.len() == 2 && found[1].status == Status::Note, "{found:?}");
+    }
+
+    #[test]
+    fn callers_that_may_share_a_bound_are_told_of() {
+        let text = r#"{"version": 1, "idempotency": {"keys_per_principal_max": 7}}"#;
+        let found = findings("envoy-config", &crate::check::check(text, "a.json"));
+        let said = |check: &Check| check.status == Status::Note && check.message.contains("two callers that share one");
+        assert!(found.iter().any(said), "{found:?}");
     }
 
     #[test]

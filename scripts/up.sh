@@ -93,6 +93,11 @@ Send this twice: the application makes one payment, and the second response carr
 
   curl -i http://127.0.0.1:$edge/api/payments -H 'Idempotency-Key: invoice-7' -d '{"amount": 4200}'
 
+Payments run detached: hang up while one is made (it takes three seconds), and its retry finds the answer.
+
+  curl -m 1 http://127.0.0.1:$edge/api/payments -H 'Idempotency-Key: invoice-8' -H 'x-script: {"delay_ms": 3000}' -d '{}'
+  curl -i http://127.0.0.1:$edge/api/payments -H 'Idempotency-Key: invoice-8' -d '{}'
+
 Commands wait in the application's memory. Post some, and kill the application:
 
   curl -i http://127.0.0.1:$edge/api/commands -d '{"command": "restart wifi"}'

@@ -51,6 +51,7 @@ async fn main() -> ExitCode {
     tour.many_at_once().await;
     tour.no_key().await;
     tour.hang_up().await;
+    tour.hang_up_inline().await;
     tour.expiry().await;
     let _upstream = tour.lost_and_restored().await;
     println!();
@@ -148,30 +149,47 @@ impl Tour {
     }
 
     async fn hang_up(&mut self) {
-        title("A client that hangs up while its payment is made");
+        title("A client that hangs up while its payment is made (payments run detached)");
         let before = self.executed().await;
         let gate = format!("hang-up-{}", self.mark);
         let post = self.payment("invoice-9").script(&json!({"gate": gate}));
-        let mut connection = Connection::open(self.edge).await;
-        connection.write(post.bytes()).await;
-        self.upstream.held(&gate, 1).await;
-        connection.hang_up();
-        let retry = eventually("the hang-up is noticed", Duration::from_secs(10), || async {
-            let response = post.send().await;
-            if response.problem().as_deref() == Some("in-flight") {
-                Err(response.text())
-            } else {
-                Ok(response)
-            }
-        })
-        .await;
+        self.leave(&post, &gate).await;
+        let meanwhile = post.send().await;
+        show("its retry", &meanwhile);
+        self.check(
+            "the payment goes on without it",
+            meanwhile.problem().as_deref() == Some("in-flight"),
+        );
+        self.upstream.open(&gate).await;
+        let retry = settled(&post).await;
+        show("and later", &retry);
+        self.check("it finds its answer", retry.status == 201 && retry.is_answer());
+        let executed = self.executed().await - before;
+        self.check("it does not run a second time", executed == 1);
+    }
+
+    async fn hang_up_inline(&mut self) {
+        title("A client that hangs up while its order is made (orders run inline: Envoy ends them with their client)");
+        let before = self.upstream.executions("/api/orders").await;
+        let gate = format!("hang-up-inline-{}", self.mark);
+        let post = self.payment("order-9").at("/api/orders").script(&json!({"gate": gate}));
+        self.leave(&post, &gate).await;
+        let retry = settled(&post).await;
         show("its retry", &retry);
         self.check(
             "it is told that the outcome is unknown",
             retry.problem().as_deref() == Some("outcome-unknown"),
         );
-        let executed = self.executed().await - before;
+        let executed = self.upstream.executions("/api/orders").await - before;
         self.check("it does not run a second time", executed == 1);
+    }
+
+    /// Sends a request, and hangs up while the application waits at the gate.
+    async fn leave(&self, post: &Request, gate: &str) {
+        let mut connection = Connection::open(self.edge).await;
+        connection.write(post.bytes()).await;
+        self.upstream.held(gate, 1).await;
+        connection.hang_up();
     }
 
     async fn expiry(&mut self) {
@@ -274,6 +292,19 @@ impl Tour {
         .await;
         process
     }
+}
+
+/// Repeats a request until the first one does not run any more.
+async fn settled(post: &Request) -> Response {
+    eventually("the first one is over", Duration::from_secs(10), || async {
+        let response = post.send().await;
+        if response.problem().as_deref() == Some("in-flight") {
+            Err(response.text())
+        } else {
+            Ok(response)
+        }
+    })
+    .await
 }
 
 fn title(text: &str) {

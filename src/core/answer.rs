@@ -1,7 +1,7 @@
 //! The answer: which headers of the first response a duplicate gets.
 
 use crate::claim::record::{Kind, Record};
-use crate::http::{Pairs, write_pairs};
+use crate::http::{Connection, Pairs, is_hop_by_hop, write_pairs};
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use base64::Engine as _;
@@ -38,29 +38,24 @@ pub fn known(record: Option<&Record<'_>>) -> Vec<(&'static str, Vec<u8>)> {
 ///
 /// Hop-by-hop headers belong to a connection, `set-cookie` to one caller's moment, the rest to one exchange.
 fn is_kept(name: &[u8]) -> bool {
-    !matches!(
-        name,
-        b"connection"
-            | b"keep-alive"
-            | b"proxy-connection"
-            | b"proxy-authenticate"
-            | b"proxy-authorization"
-            | b"te"
-            | b"trailer"
-            | b"transfer-encoding"
-            | b"upgrade"
-            | b"content-length"
-            | b"set-cookie"
-            | b"date"
-            | b"server"
-            | b"x-request-id"
-            | b"traceparent"
-            | b"tracestate"
-            | b"idempotent-replayed"
-            | b""
-    ) && ![&b":"[..], b"x-envoy-", b"reprise-"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
+    !is_hop_by_hop(name)
+        && !matches!(
+            name,
+            b"proxy-authenticate"
+                | b"proxy-authorization"
+                | b"content-length"
+                | b"set-cookie"
+                | b"date"
+                | b"server"
+                | b"x-request-id"
+                | b"traceparent"
+                | b"tracestate"
+                | b"idempotent-replayed"
+                | b""
+        )
+        && ![&b":"[..], b"x-envoy-", b"reprise-"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
 }
 
 /// Builds the headers of an answer out of the first response's: the kept ones in order and number, then the mark.
@@ -71,7 +66,7 @@ fn is_kept(name: &[u8]) -> bool {
 #[must_use]
 pub fn pairs(response: &[u8]) -> Vec<u8> {
     let all = Pairs::new(response);
-    let named = Connection(all.first(b"connection").unwrap_or_default());
+    let named = Connection::of(all);
     let exposed = exposed(all);
     let kept = all
         .filter(|(name, _)| is_kept(name) && !named.names(name))
@@ -113,15 +108,6 @@ fn exposed(all: Pairs<'_>) -> Option<Vec<u8>> {
     }
     value.extend_from_slice(b"Idempotent-Replayed");
     Some(value)
-}
-
-/// The value of `connection`: it names more headers that belong to the connection.
-struct Connection<'a>(&'a [u8]);
-
-impl Connection<'_> {
-    fn names(&self, header: &[u8]) -> bool {
-        !self.0.is_empty() && crate::http::has_token(self.0, header)
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Reading (raw → checked, all problems at once) is in the files below; what the filter does with it is not here.
 
 mod capture;
+mod detached;
 mod error;
 mod fields;
 mod kind;
@@ -18,11 +19,12 @@ mod table;
 pub use capture::{
     CapturePolicy, Durability, Exclude, OnReplaydDown, Only, REDACTED_HEADERS, Redact, Sample, SampleBy,
 };
+pub use detached::BadExecution;
 pub use error::{ConfigError, ConfigErrors};
 pub use overrides::Overrides;
 pub use policy::{
-    Anonymous, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnIncomplete, OnUnknown, Policy, ReleaseOn, Scope,
-    StatusSet,
+    Anonymous, Execution, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnIncomplete, OnUnknown, Policy,
+    ReleaseOn, Scope, StatusSet,
 };
 pub use rate::Rate;
 pub use routes::{Routes, Selection};

@@ -101,6 +101,12 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Tells whether it is gRPC, or gRPC-Web.
+    #[must_use]
+    pub fn is_grpc(&self) -> bool {
+        self.grpc().is_some()
+    }
+
     /// Gives what stands behind the media type of gRPC: nothing, or that it is gRPC-Web; none if it is another one.
     fn grpc(&self) -> Option<&'a [u8]> {
         self.pairs.first(b"content-type")?.strip_prefix(b"application/grpc")
@@ -137,7 +143,8 @@ pub const fn is_safe(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
 }
 
-fn is_forbidden(name: &[u8]) -> bool {
+/// Tells whether a protected request must not carry a header.
+pub(crate) fn is_forbidden(name: &[u8]) -> bool {
     name.starts_with(b"reprise-")
         || matches!(
             name,

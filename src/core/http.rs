@@ -86,6 +86,31 @@ pub fn without(map: &[u8], leaves: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// Tells whether a header belongs to one connection, and not to the exchange.
+///
+/// Source: RFC 9110 §7.6.1.
+pub(crate) fn is_hop_by_hop(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"connection" | b"keep-alive" | b"proxy-connection" | b"te" | b"trailer" | b"transfer-encoding" | b"upgrade"
+    )
+}
+
+/// The value of `connection`: it names more headers that belong to the connection.
+pub(crate) struct Connection<'a>(&'a [u8]);
+
+impl<'a> Connection<'a> {
+    /// Finds it among all headers.
+    pub(crate) fn of(all: Pairs<'a>) -> Self {
+        Self(all.first(b"connection").unwrap_or_default())
+    }
+
+    /// Tells whether it names `header`.
+    pub(crate) fn names(&self, header: &[u8]) -> bool {
+        !self.0.is_empty() && has_token(self.0, header)
+    }
+}
+
 /// Counts bytes as the 32-bit numbers that the host speaks; a wasm memory holds no more.
 pub(crate) fn len_u32(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)

@@ -38,6 +38,7 @@ pub mod caller;
 pub mod capture;
 pub mod claim;
 pub mod config;
+pub mod detached;
 pub mod fingerprint;
 pub mod gate;
 pub mod http;

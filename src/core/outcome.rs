@@ -210,7 +210,8 @@ pub fn origin(details: &[u8]) -> Origin {
 mod tests {
     use super::*;
     use crate::config::{
-        Anonymous, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnUnknown, ReleaseOn, Scope, StatusSet,
+        Anonymous, Execution, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnUnknown, ReleaseOn, Scope,
+        StatusSet,
     };
     use alloc::string::String;
     use alloc::vec::Vec;
@@ -244,6 +245,8 @@ mod tests {
             on_incomplete: OnIncomplete::Release,
             answer_status: None,
             in_flight_status: 409,
+            execution: Execution::Inline,
+            detached_cluster: None,
             capture: crate::config::CapturePolicy::off(),
         }
     }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use serde_json::{Map, Value};
 
 /// The last parts of the types whose status a document may change.
-pub const SLUGS: [&str; 13] = [
+pub const SLUGS: [&str; 14] = [
     "key-missing",
     "key-malformed",
     "caller-missing",
@@ -23,6 +23,7 @@ pub const SLUGS: [&str; 13] = [
     "restoring",
     "signature-used",
     "body-too-large",
+    "no-response",
 ];
 
 /// Why a request does not go through.
@@ -79,6 +80,10 @@ pub enum Problem {
         /// Bytes of the longest body that is held.
         max: u64,
     },
+    /// The proxy holds too many requests, or has too many under way.
+    Crowded,
+    /// The request was sent, and no response came back.
+    NoResponse,
 }
 
 /// What a client reads.
@@ -117,12 +122,13 @@ impl Problem {
             Self::ResponseNotRetained { .. } => "response-not-retained",
             Self::KeyReused => "key-reused",
             Self::StoreUnavailable => "store-unavailable",
-            Self::Capacity => "capacity",
+            Self::Capacity | Self::Crowded => "capacity",
             Self::Misconfigured => "misconfigured",
             Self::CaptureUnavailable => "capture-unavailable",
             Self::Restoring => "restoring",
             Self::SignatureUsed => "signature-used",
             Self::BodyTooLarge { .. } => "body-too-large",
+            Self::NoResponse => "no-response",
         }
     }
 
@@ -143,6 +149,8 @@ impl Problem {
             Self::Restoring => "The application is being restored",
             Self::SignatureUsed => "The signature was used before",
             Self::BodyTooLarge { .. } => "The request's body is too large",
+            Self::Crowded => "The proxy has too many requests under way",
+            Self::NoResponse => "The application did not respond",
         }
     }
 
@@ -171,7 +179,11 @@ impl Problem {
             Self::StoreUnavailable => {
                 "This request did not run; an earlier one with this key may have. Retry with the same key.".into()
             }
-            Self::Capacity => "Nothing ran. Retry later with the same key.".into(),
+            Self::Capacity | Self::Crowded => "Nothing ran. Retry later with the same key.".into(),
+            Self::NoResponse => {
+                "The request was sent, and its response was lost or too large: it may or may not have taken effect."
+                    .into()
+            }
             Self::Misconfigured => {
                 "This request did not run; an earlier one with this key may have. The proxy's log has the reason."
                     .into()
@@ -202,8 +214,10 @@ impl Problem {
             Self::OutcomeUnknown | Self::ResponseNotRetained { .. } | Self::SignatureUsed => 409,
             Self::KeyReused => 422,
             Self::BodyTooLarge { .. } => 413,
+            Self::NoResponse => 502,
             Self::StoreUnavailable
             | Self::Capacity
+            | Self::Crowded
             | Self::Misconfigured
             | Self::CaptureUnavailable
             | Self::Restoring => 503,
@@ -219,10 +233,10 @@ impl Problem {
             Self::CallerMissing => 16,
             Self::BodyTooLarge { .. } => 8,
             Self::InFlight { .. } => 10,
-            Self::OutcomeUnknown => 2,
+            Self::OutcomeUnknown | Self::NoResponse => 2,
             Self::ResponseNotRetained { .. } | Self::SignatureUsed => 9,
             Self::Misconfigured => 13,
-            Self::StoreUnavailable | Self::Capacity | Self::CaptureUnavailable | Self::Restoring => 14,
+            Self::StoreUnavailable | Self::Capacity | Self::Crowded | Self::CaptureUnavailable | Self::Restoring => 14,
         }
     }
 
@@ -230,7 +244,9 @@ impl Problem {
     const fn retry_after_s(&self) -> Option<u8> {
         match self {
             Self::InFlight { retry_after_s, .. } => Some(*retry_after_s),
-            Self::StoreUnavailable | Self::Capacity | Self::CaptureUnavailable | Self::Restoring => Some(1),
+            Self::StoreUnavailable | Self::Capacity | Self::Crowded | Self::CaptureUnavailable | Self::Restoring => {
+                Some(1)
+            }
             Self::KeyMissing { .. }
             | Self::KeyMalformed { .. }
             | Self::NotProtectable
@@ -240,6 +256,7 @@ impl Problem {
             | Self::KeyReused
             | Self::SignatureUsed
             | Self::BodyTooLarge { .. }
+            | Self::NoResponse
             | Self::Misconfigured => None,
         }
     }
@@ -387,6 +404,8 @@ mod tests {
         check(&Problem::Restoring, 503, "restoring", Some("1"));
         check(&Problem::SignatureUsed, 409, "signature-used", None);
         check(&Problem::BodyTooLarge { max: 1024 }, 413, "body-too-large", None);
+        check(&Problem::Crowded, 503, "capacity", Some("1"));
+        check(&Problem::NoResponse, 502, "no-response", None);
     }
 
     #[test]

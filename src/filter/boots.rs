@@ -31,9 +31,13 @@ pub fn cluster(host: &impl Host) -> String {
 
 /// Takes note of the boot id in a response; `gated` = another one closes the gate of its cluster.
 pub fn see(host: &impl Host, vm: &mut Vm, boot_id: &[u8], gated: bool) {
+    see_at(host, vm, (&cluster(host), boot_id), gated);
+}
+
+/// Takes note of the boot id in a response from `cluster`, whatever runs.
+pub fn see_at(host: &impl Host, vm: &mut Vm, (cluster, boot_id): (&str, &[u8]), gated: bool) {
     let boot_id = text(boot_id);
-    let cluster = cluster(host);
-    let has = |vm: &Vm, gated| vm.boots.known.has(&cluster, &boot_id, gated);
+    let has = |vm: &Vm, gated| vm.boots.known.has(cluster, &boot_id, gated);
     if has(vm, if gated { Gated::Open } else { Gated::No }) {
         return;
     }
@@ -42,14 +46,14 @@ pub fn see(host: &impl Host, vm: &mut Vm, boot_id: &[u8], gated: bool) {
         let _not_there = crate::policy::refresh(host, vm);
     }
     // What replayd opened already it does not tell again: nothing would open it.
-    let closes = vm.policies.is_known() && !vm.policies.opens(&cluster, &boot_id);
+    let closes = vm.policies.is_known() && !vm.policies.opens(cluster, &boot_id);
     let gated = match (gated, closes) {
         (false, _) => Gated::No,
         (true, false) => Gated::Open,
         (true, true) => Gated::Closed,
     };
-    if !cluster.is_empty() && change(host, vm, |boots| boots.see(&cluster, &boot_id, gated)) {
-        let gate = if vm.boots.known.is_closed(&cluster) {
+    if !cluster.is_empty() && change(host, vm, |boots| boots.see(cluster, &boot_id, gated)) {
+        let gate = if vm.boots.known.is_closed(cluster) {
             ", and its gate is closed"
         } else {
             ""

@@ -6,6 +6,7 @@ use crate::host::{Host, Side};
 use crate::journal::Told;
 use crate::proofs::Proofs;
 use crate::root::Root;
+use crate::scene::{ROUTE, Scene};
 use crate::tape::{Tape, leave_out, take_body, text};
 use crate::vm::Vm;
 use reprise_core::caller::caller;
@@ -180,6 +181,7 @@ fn principal(vm: &Vm, root: &Root, policy: &CapturePolicy, request: &Request<'_>
 }
 
 /// Tells replayd of an exchange that has ended, unless its end says that nobody wants it.
+#[inline(never)]
 pub fn finish(host: &impl Host, vm: &mut Vm, mut tape: Tape) {
     let is_wanted = tape.is_begun() || select::at_end(&tape.policy().capture, &tape.ended(host.micros()));
     if !is_wanted {
@@ -212,9 +214,9 @@ pub fn push_later(host: &impl Host, vm: &mut Vm, capture: Capture) {
 /// Makes the capture of an exchange that has ended.
 pub fn ending(host: &impl Host, vm: &mut Vm, mut tape: Tape, state: (State, &str)) -> Capture {
     tape.give_back(vm);
-    let (policy, ahead) = (Rc::clone(tape.policy()), tape.ahead());
+    let (policy, ahead, scene) = (Rc::clone(tape.policy()), tape.ahead(), tape.take_scene());
     let mut capture = tape.into_capture(state, host.micros());
-    complete(host, vm, &mut capture);
+    complete(vm, &mut capture, scene.unwrap_or_else(|| Scene::read(host)));
     redact(&mut capture, &policy.capture.redact, &vm.captures.redaction_key);
     if let (Some(ahead), Some(half)) = (ahead, &mut capture.request) {
         leave_out(half, ahead);
@@ -225,7 +227,7 @@ pub fn ending(host: &impl Host, vm: &mut Vm, mut tape: Tape, state: (State, &str
 /// Makes the capture of a request that is written ahead.
 pub fn beginning(host: &impl Host, vm: &Vm, tape: &Tape) -> Capture {
     let mut capture = tape.begun();
-    complete(host, vm, &mut capture);
+    complete(vm, &mut capture, Scene::read(host));
     redact(&mut capture, &tape.policy().capture.redact, &vm.captures.redaction_key);
     capture
 }
@@ -248,15 +250,12 @@ pub fn push_ahead(host: &impl Host, vm: &mut Vm, capture: &mut Capture, settles:
     }
 }
 
-const ROUTE: [&str; 2] = ["xds", "route_name"];
-
-/// Adds what the host alone knows: four calls, as one CEL expression for all of it takes longer than they do (measured).
-fn complete(host: &impl Host, vm: &Vm, capture: &mut Capture) {
-    let property = |path: &[&str]| text(&host.property(path).ok().flatten().unwrap_or_default());
-    capture.route = property(&ROUTE);
-    capture.cluster = property(&["xds", "cluster_name"]);
-    capture.client = property(&["source", "address"]);
-    capture.protocol = property(&["request", "protocol"]);
+/// Adds what the host alone knows.
+fn complete(vm: &Vm, capture: &mut Capture, scene: Scene) {
+    capture.route = scene.route;
+    capture.cluster = scene.cluster;
+    capture.client = scene.client;
+    capture.protocol = scene.protocol;
     let forwarded = capture.request.as_ref().is_some_and(has_forwarded);
     if !forwarded {
         capture.peer.clone_from(&capture.client);

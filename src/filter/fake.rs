@@ -98,6 +98,10 @@ pub(crate) struct FakeHost {
     pub(crate) trailers: RefCell<Vec<u8>>,
     /// Calls that were made: path and body; a call's token is its place, from 1.
     pub(crate) calls: RefCell<Vec<(String, Vec<u8>)>>,
+    /// Requests that were sent on: cluster and head. Their bodies are in `calls`.
+    pub(crate) passed_on: RefCell<Vec<(String, Vec<u8>)>>,
+    /// The headers of the call that is answered.
+    pub(crate) call_headers: RefCell<Vec<u8>>,
     /// The status and body of the call that is answered.
     pub(crate) answer: RefCell<(u16, Vec<u8>)>,
     pub(crate) resumed: RefCell<Vec<(u32, Side)>>,
@@ -234,6 +238,24 @@ impl Calls for FakeHost {
         let mut calls = self.calls.borrow_mut();
         calls.push((call.path.to_owned(), call.body.to_vec()));
         Ok(u32::try_from(calls.len()).unwrap())
+    }
+
+    fn send(&self, cluster: &str, pairs: &[u8], body: &[u8]) -> Result<u32, HostError> {
+        let path = String::from_utf8_lossy(Pairs::new(pairs).first(b":path").unwrap()).into_owned();
+        let token = self.call(&Call {
+            cluster,
+            method: "",
+            path: &path,
+            header: ("", ""),
+            body,
+            timeout: Millis(0),
+        })?;
+        self.passed_on.borrow_mut().push((cluster.to_owned(), pairs.to_vec()));
+        Ok(token)
+    }
+
+    fn call_headers(&self) -> Result<Vec<u8>, HostError> {
+        Ok(self.call_headers.borrow().clone())
     }
 
     fn call_header(&self, name: &'static str) -> Result<Option<Vec<u8>>, HostError> {

@@ -197,6 +197,19 @@ pub trait Calls {
     /// [`HostError`] if nothing was sent: no such cluster, or too many requests.
     fn call(&self, call: &Call<'_>) -> Result<u32, HostError>;
 
+    /// Sends a client's request to `cluster`; `pairs` are its headers in the host's serialised form, and text. Gives its
+    /// token. Nothing but the cluster bounds how long it takes.
+    ///
+    /// # Errors
+    /// [`HostError`] if nothing was sent: no such cluster, or too many requests.
+    fn send(&self, cluster: &str, pairs: &[u8], body: &[u8]) -> Result<u32, HostError>;
+
+    /// Reads all headers of the response whose callback runs, in the host's serialised form; never of a call that failed.
+    ///
+    /// # Errors
+    /// [`HostError`] if the host fails.
+    fn call_headers(&self) -> Result<Vec<u8>, HostError>;
+
     /// Reads the first value of a header of the response whose callback runs; never of a call that failed.
     ///
     /// # Errors

@@ -3,11 +3,13 @@
 
 mod admission;
 mod aside;
+mod detached;
 mod holds;
 mod waits;
 
 pub use self::aside::act;
 
+use self::detached::Gathering;
 use self::holds::Holds;
 use crate::asked::Piece;
 use crate::boots;
@@ -48,6 +50,8 @@ pub struct Exchange {
     stage: Stage,
     tape: Option<Box<Tape>>,
     holds: Option<Box<Holds>>,
+    /// The request as far as it came, where it is to run detached.
+    gathering: Option<Box<Gathering>>,
     /// The numbers of the captures that its halves wait for.
     begun: Option<u64>,
     ended: Option<u64>,
@@ -67,6 +71,8 @@ enum Stage {
     Waiting(Box<Waiting>),
     /// A repeat that went on to an upstream that decides itself.
     Manual(Box<Manual>),
+    /// Its request runs detached: its client waits for the answer.
+    Detached,
     /// It has our answer, which is mended when it passes by.
     Replied(Mend),
 }
@@ -83,6 +89,7 @@ impl Exchange {
             stage: Stage::Passing,
             tape: None,
             holds: None,
+            gathering: None,
             begun: None,
             ended: None,
         }
@@ -115,6 +122,9 @@ impl Exchange {
             Stage::Passing | Stage::Unkeyed | Stage::Manual(_) => self.hold_request(host, vm, len, ended),
             Stage::Owner(owner) => {
                 owner.request_body(vm, bytes, piece);
+                if self.gathering.is_some() {
+                    return self.gather(host, vm, len, ended);
+                }
                 if ended {
                     self.complete(host, vm);
                 }
@@ -129,7 +139,7 @@ impl Exchange {
                     false => Flow::Pause,
                 }
             }
-            Stage::Replied(_) | Stage::Unproven(_) | Stage::Waiting(_) => Flow::Pause,
+            Stage::Replied(_) | Stage::Unproven(_) | Stage::Waiting(_) | Stage::Detached => Flow::Pause,
         }
     }
 
@@ -159,6 +169,7 @@ impl Exchange {
         if let Some(tape) = &mut self.tape {
             tape.trailers(vm, host, Side::Request);
         }
+        self.run_inline(vm);
         self.request_body(host, vm, 0, true)
     }
 
@@ -214,6 +225,7 @@ impl Exchange {
                 | Stage::Passing
                 | Stage::Unkeyed
                 | Stage::Duplicate(_)
+                | Stage::Detached
                 | Stage::Waiting(_)
                 | Stage::Unproven(_),
                 _,
@@ -333,11 +345,13 @@ impl Exchange {
                 | Stage::Passing
                 | Stage::Unkeyed
                 | Stage::Replied(_)
+                | Stage::Detached
                 | Stage::Waiting(_)
                 | Stage::Unproven(_),
                 _,
             ) => {}
         }
+        self.run_inline(vm);
     }
 
     fn refuse(&mut self, host: &impl Host, root: &Root, problem: &Problem) -> Flow {

@@ -10,7 +10,8 @@ use crate::waiters;
 use reprise_core::answer;
 use reprise_core::claim::record::{Kind, Record};
 use reprise_core::claim::{Effect, End};
-use reprise_core::config::{InFlight, Policy, StoreLimits};
+use reprise_core::config::{Execution, InFlight, Policy, StoreLimits};
+use reprise_core::detached;
 use reprise_core::fingerprint::BodyHash;
 use reprise_core::gate::Keyed;
 use reprise_core::http::Pairs;
@@ -38,6 +39,8 @@ pub struct Owner {
     map: Vec<u8>,
     copy: Vec<u8>,
     counted: u64,
+    /// Who sends it: of a detached call, what the host knows of a stream is told in headers.
+    execution: Execution,
 }
 
 impl Owner {
@@ -68,7 +71,13 @@ impl Owner {
             map: Vec::new(),
             copy: Vec::new(),
             counted: 0,
+            execution: Execution::Inline,
         }
+    }
+
+    /// Takes note that the request is sent in a call of the filter's own.
+    pub const fn detach(&mut self) {
+        self.execution = Execution::Detached;
     }
 
     /// Begins with the claim that a duplicate made which had waited: its request has ended.
@@ -102,6 +111,7 @@ impl Owner {
     /// Reads what the response's head says.
     ///
     /// `head` is the map, none if it could not be read, and whether the response ends with it.
+    #[inline(never)]
     pub fn response_headers(
         &mut self,
         host: &impl Host,
@@ -120,13 +130,7 @@ impl Owner {
         let origin = if seen.has_service_time {
             Origin::Upstream
         } else {
-            origin(
-                &host
-                    .property(&["response", "code_details"])
-                    .ok()
-                    .flatten()
-                    .unwrap_or_default(),
-            )
+            self.origin(host, &map)
         };
         self.event_stream = seen.event_stream && origin == Origin::Upstream;
         self.retain = seen.retain.filter(|_| origin == Origin::Upstream);
@@ -140,6 +144,15 @@ impl Owner {
         self.ending.response_ended = ended;
         self.map = map;
         self.count(vm);
+    }
+
+    /// Asks who made a response that carries no proof of an upstream.
+    fn origin(&self, host: &impl Host, map: &[u8]) -> Origin {
+        if self.execution == Execution::Detached {
+            return origin(detached::details(map));
+        }
+        let details = host.property(&["response", "code_details"]).ok().flatten();
+        origin(&details.unwrap_or_default())
     }
 
     /// Tells whether the next `len` bytes of the response's body are to be copied.
@@ -197,6 +210,7 @@ impl Owner {
     /// Completes the claim by what was seen.
     ///
     /// Again: is stale.
+    #[inline(never)]
     pub fn complete(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits) {
         // An event stream has no end worth waiting for.
         let response_ended = self.ending.response_ended || self.event_stream;
@@ -250,6 +264,7 @@ impl Owner {
     /// Gives the claim back: the request was not forwarded.
     ///
     /// Again: is stale.
+    #[inline(never)]
     pub fn release(&mut self, host: &impl Host, vm: &mut Vm, limits: &StoreLimits) {
         let now = host.now();
         let count = match claims::finish(host, vm, &self.place, &Finish::Release, &Moment { now, limits }) {
@@ -277,6 +292,9 @@ impl Owner {
 
     /// Asks how often the request was sent. Before the router it was not sent at all, and nobody counts.
     fn attempts(&self, host: &impl Host) -> Option<u64> {
+        if self.execution == Execution::Detached {
+            return detached::attempts(&self.map);
+        }
         let bytes = host.property(&["upstream", "request_attempt_count"]).ok()?;
         let Some(bytes) = bytes else {
             let nothing_sent = self

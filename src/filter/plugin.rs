@@ -1,5 +1,6 @@
 //! The plugin, as the SDK calls it: each callback goes to the exchange or the root, with the VM's state.
 
+use crate::detached;
 use crate::host::{Level, Meter as _, Proxy};
 use crate::http::{Exchange, Flow};
 use crate::publisher;
@@ -32,7 +33,19 @@ struct Plugin {
 
 impl Context for Plugin {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_len: usize, _trailers: usize) {
-        let _in_use = with_vm(|vm| publisher::answered(&Proxy, vm, token, (headers, body_len), self.id));
+        let sizes = (headers, body_len);
+        let _in_use = with_vm(|vm| {
+            if !detached::answered(&Proxy, vm, token, sizes, self.id) {
+                publisher::answered(&Proxy, vm, token, sizes, self.id);
+            }
+        });
+    }
+}
+
+impl Drop for Plugin {
+    /// The host ends a root's calls with it, and nobody hears of them: a reload's last exchange is over.
+    fn drop(&mut self) {
+        let _in_use = with_vm(|vm| detached::lose(vm, self.id));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Queues: how a worker wakes another, or itself once its callback is over. Each worker has one, named after its slot.
 
+use crate::detached;
 use crate::host::{Calls, Host};
 use crate::publisher;
 use crate::vm::Vm;
@@ -84,5 +85,6 @@ pub fn woken(host: &impl Host, vm: &mut Vm, queue: u32, root_context: u32) {
     for way in ways {
         waiters::look(host, vm, way, root_context);
     }
+    detached::send(host, vm, root_context);
     publisher::send(host, vm, host.now(), root_context);
 }

@@ -44,9 +44,15 @@ impl Mend {
     /// Finds what the host changes about the answer of `record`.
     #[must_use]
     pub fn of(record: &Record<'_>) -> Self {
-        match (Pairs::new(record.pairs).first(b"content-type"), record.body.is_empty()) {
+        Self::new(record.pairs, record.body)
+    }
+
+    /// Finds what the host changes about an answer with these headers and this body.
+    #[must_use]
+    pub fn new(pairs: &[u8], body: &[u8]) -> Self {
+        match (Pairs::new(pairs).first(b"content-type"), body.is_empty()) {
             (None, false) => Self::TakeOff,
-            (Some(_), true) => Self::PutBack(record.pairs.to_vec()),
+            (Some(_), true) => Self::PutBack(pairs.to_vec()),
             (None, true) | (Some(_), false) => Self::Nothing,
         }
     }

@@ -1,6 +1,7 @@
 //! The root of one plugin: its document, the policies made of it, and its tick.
 
 use crate::claims;
+use crate::detached;
 use crate::host::{Host, Level};
 use crate::metadata::{BadMetadata, Metadata};
 use crate::metrics::{Count, Gauges};
@@ -144,6 +145,7 @@ impl Root {
     /// Sends captures, and every now and then does the VM's regular work.
     pub fn tick(&self, host: &impl Host, vm: &mut Vm, root_context: u32) {
         let now = host.now();
+        detached::tick(host, vm, root_context);
         publisher::tick(host, vm, now, root_context);
         waiters::tick(host, vm, now, root_context);
         // Several plugins may share the VM: whoever comes first does the work.

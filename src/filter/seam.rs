@@ -4,6 +4,7 @@ mod boots;
 mod captures;
 mod claims;
 mod clocks;
+mod detached;
 mod exchanges;
 mod interleaved;
 mod journal;

@@ -2,10 +2,12 @@
 
 use crate::asked::Piece;
 use crate::host::{Host, Side};
+use crate::scene::Scene;
 use crate::vm::Vm;
 use reprise_core::capture::ending::{self, Seen};
 use reprise_core::capture::select::Ended;
 use reprise_core::config::{Durability, Policy};
+use reprise_core::detached;
 use reprise_core::gate::Request;
 use reprise_core::http::{Pairs, without};
 use reprise_core::outcome::{Origin, origin};
@@ -30,6 +32,8 @@ pub struct Tape {
     begun: Option<(u64, Ahead)>,
     content_length: Option<u64>,
     counted: u64,
+    /// Where it takes place, asked for while its own context was there; none if that is there at its end.
+    scene: Option<Box<Scene>>,
 }
 
 /// How much of a request was written ahead.
@@ -85,6 +89,7 @@ impl Tape {
             begun: None,
             content_length: None,
             counted: 0,
+            scene: None,
         }
     }
 
@@ -99,8 +104,21 @@ impl Tape {
         self.request.ended = true;
     }
 
+    /// Asks the host now for what it will not know any more when the exchange ends: it runs detached.
+    pub fn detach(&mut self, host: &impl Host) {
+        self.scene = Some(Box::new(Scene::read(host)));
+    }
+
+    /// Takes out what the host was asked for before.
+    pub fn take_scene(&mut self) -> Option<Scene> {
+        self.scene.take().map(|scene| *scene)
+    }
+
     /// Keeps a response's head.
     pub fn response_headers(&mut self, map: &[u8], ended: bool) {
+        if let Some(scene) = &mut self.scene {
+            scene.details = detached::details(map).to_vec();
+        }
         for (name, value) in Pairs::new(map) {
             match name {
                 b":status" => self.status = number(value),
@@ -266,8 +284,13 @@ impl Tape {
         if !ending::needs_details(&seen) {
             return ending::state(&seen, b"");
         }
-        let details = host.property(&["response", "code_details"]).ok().flatten();
-        ending::state(&seen, &details.unwrap_or_default())
+        match &self.scene {
+            Some(scene) => ending::state(&seen, &scene.details),
+            None => {
+                let details = host.property(&["response", "code_details"]).ok().flatten();
+                ending::state(&seen, &details.unwrap_or_default())
+            }
+        }
     }
 
     /// Makes a capture of it, without what the host alone knows.

@@ -2,6 +2,7 @@
 
 use crate::boots::KnownBoots;
 use crate::captures::Captures;
+use crate::detached::Detached;
 use crate::host::{Host, HostError};
 use crate::http::Exchange;
 use crate::journal::Journal;
@@ -42,6 +43,8 @@ pub struct Vm {
     pub parked: HashMap<u32, Parked>,
     /// Exchanges for which the root acts, by context.
     pub aside: HashMap<u32, Box<Exchange>>,
+    /// Requests that run detached.
+    pub detached: Detached,
     /// Duplicates that wait for the first request of their key.
     pub waits: Waits,
     /// Bytes of copies that this VM holds.

@@ -5,6 +5,7 @@
 
 mod callers;
 mod certificates;
+mod detached;
 mod dump;
 mod headers;
 mod manifest;
@@ -172,6 +173,7 @@ fn check_scene(scene: &Scene<'_>, report: &mut Report) {
     waiting::check(scene, report);
     routes::check(scene, report);
     pin::check(scene, report);
+    detached::check(scene, report);
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod capture;
 mod concurrency;
 mod config;
 mod crash;
+mod detached;
 mod doctor;
 mod host;
 mod hostile;

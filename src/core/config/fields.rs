@@ -10,8 +10,8 @@ use super::kind::{
 };
 use super::table::{fields, table};
 use super::{
-    Anonymous, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnFull, OnIncomplete, OnUnknown, PrincipalSource,
-    ReleaseOn, Scope, StatusSet,
+    Anonymous, Execution, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnFull, OnIncomplete, OnUnknown,
+    PrincipalSource, ReleaseOn, Scope, StatusSet,
 };
 use alloc::string::String;
 use alloc::vec;
@@ -185,14 +185,22 @@ fields! {
         answer_status: Option<u16> = AnswerStatus, None;
         /// The status that tells a duplicate that the first request still runs.
         in_flight_status: u64 = whole(400..=599), 409;
+        /// Who sends a first request to its upstream. inline: the proxy, and a client that hangs up aborts it; detached:
+        /// the filter, from its end on, through `detached_cluster`, so that it runs to its end and a retry finds its answer.
+        /// Not with mode: manual, and not with what is written ahead; gRPC, and requests with trailers, run inline.
+        execution: Execution = choice(
+            &[("inline", Execution::Inline), ("detached", Execution::Detached)],
+            &[],
+        ), Execution::Inline;
+        /// The proxy's cluster that leads to the internal listener of detached requests; needed with execution: detached,
+        /// in the same place or in the document's own `idempotency`.
+        detached_cluster: Option<String> = nullable(text(256)), None;
     }
     later {
         encoder = "standard";
         fields = [];
         json_bytes_max = 262144;
         store = "shared_data";
-        execution = "inline";
-        detached_cluster = null;
         on_replayd_down = "closed";
     }
 }

@@ -22,7 +22,7 @@ impl Overrides {
     /// Reads a route's metadata.
     ///
     /// Shape: `{idempotency: {mode, methods, header, header_aliases, namespace, scope, anonymous, fingerprint, in_flight,
-    /// max_wait_ms, retain_s, store_on, release_on, on_unknown, on_incomplete, answer_status, in_flight_status}, capture: {…}}`, each of
+    /// max_wait_ms, retain_s, store_on, release_on, on_unknown, on_incomplete, answer_status, in_flight_status, execution, detached_cluster}, capture: {…}}`, each of
     /// them optional; `capture` is the document's.
     ///
     /// # Errors
@@ -98,6 +98,8 @@ impl RouteFields {
         put(&mut policy.on_incomplete, self.on_incomplete.as_ref());
         put(&mut policy.answer_status, self.answer_status.as_ref());
         put(&mut policy.in_flight_status, self.in_flight_status.map(status).as_ref());
+        put(&mut policy.execution, self.execution.as_ref());
+        put(&mut policy.detached_cluster, self.detached_cluster.as_ref());
     }
 }
 
@@ -147,7 +149,8 @@ mod tests {
     fn every_field_is_applied() {
         let all = json!({"mode": "required", "methods": "unsafe", "header": "x-key", "header_aliases": ["x-other"],
             "namespace": "shop", "scope": "endpoint", "anonymous": "refuse", "fingerprint": "none", "in_flight": "wait",
-            "max_wait_ms": 7, "retain_s": 5, "store_on": [207], "release_on": [], "on_unknown": "release", "on_incomplete": "unknown", "answer_status": 409, "in_flight_status": 423});
+            "max_wait_ms": 7, "retain_s": 5, "store_on": [207], "release_on": [], "on_unknown": "release", "on_incomplete": "unknown", "answer_status": 409, "in_flight_status": 423,
+            "execution": "detached", "detached_cluster": "detached"});
         let before = RouteFields::default().defaults();
         let mut after = before.clone();
         read(&all).unwrap().keys().apply(&mut after);
@@ -163,5 +166,9 @@ mod tests {
         );
         assert_ne!(after.in_flight_status, before.in_flight_status);
         assert_ne!((after.scope, after.namespace), (before.scope, before.namespace));
+        assert_ne!(
+            (after.execution, after.detached_cluster),
+            (before.execution, before.detached_cluster)
+        );
     }
 }

@@ -45,6 +45,10 @@ pub struct Policy {
     pub answer_status: Option<u16>,
     /// The status that tells a duplicate that the first request still runs.
     pub in_flight_status: u16,
+    /// Who sends a first request to its upstream.
+    pub execution: Execution,
+    /// The cluster that leads to the internal listener of detached requests.
+    pub detached_cluster: Option<String>,
     /// What is captured.
     pub capture: super::CapturePolicy,
 }
@@ -116,6 +120,15 @@ pub enum InFlight {
     Wait,
     /// It runs too, unprotected.
     Run,
+}
+
+/// Who sends a first request to its upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Execution {
+    /// The proxy: a client that hangs up aborts it.
+    Inline,
+    /// The filter, once the request has ended: it runs to its end.
+    Detached,
 }
 
 /// What a repeat meets after an unknown outcome.

@@ -71,6 +71,7 @@ impl Document {
         let unknown_retain = keys.1.unknown_retain_s().map(Millis::from_seconds);
         let mut routes = Routes::new(defaults(&keys), capture, unknown_retain);
         routes.add(&fields.rules(), &keys.0, &Place::Root.field("rules"), problems);
+        routes.check_detached(&place, &Place::Root.field("rules"), problems);
         let (limits, replayd) = (fields.limits(), fields.replayd());
         Self {
             name: fields.name(),
@@ -183,6 +184,8 @@ impl RouteFields {
             on_incomplete: self.on_incomplete(),
             answer_status: self.answer_status(),
             in_flight_status: status(self.in_flight_status()),
+            execution: self.execution(),
+            detached_cluster: self.detached_cluster(),
             capture: CapturePolicy::off(),
         }
     }
@@ -304,7 +307,7 @@ mod tests {
                     capture, rules";
         refused(&json!({"version": 1, "nam": "x"}), want);
         let text = keys(&json!({"leese_ms": 5})).unwrap_err();
-        assert!(!text.contains("detached_cluster") && !text.contains("preset"), "{text}");
+        assert!(!text.contains("json_bytes_max") && !text.contains("preset"), "{text}");
         assert!(text.contains("retain_s") && text.contains("lease_ms"), "{text}");
     }
 
@@ -327,8 +330,8 @@ mod tests {
     fn features_to_come_are_refused() {
         let want = "hooks.enabled: false is not available yet, only true is accepted";
         refused(&json!({"version": 1, "hooks": {"enabled": false}}), want);
-        let want = "idempotency.execution: \"detached\" is not available yet, only \"inline\" is accepted";
-        keys_refused(&json!({"execution": "detached"}), want);
+        let want = "idempotency.store: \"replayd\" is not available yet, only \"shared_data\" is accepted";
+        keys_refused(&json!({"store": "replayd"}), want);
     }
 
     #[test]

@@ -235,6 +235,12 @@ impl Routes {
             })
     }
 
+    /// Lists the rules by their places in the document, with what each makes of the defaults by itself.
+    pub(super) fn placed_rules(&self) -> impl Iterator<Item = (usize, Policy)> {
+        let merged = |rule: &Rule| self.merged(core::iter::once((&rule.fields, &rule.capture)));
+        self.rules.iter().map(move |rule| (rule.at, merged(rule)))
+    }
+
     /// Gives the longest that records live, by the defaults and all rules.
     pub(super) fn longest_retained(&self) -> Retained {
         let rules = self.rules.iter().map(|rule| (rule.at, rule.fields.retain_s));

@@ -34,6 +34,8 @@ impl Worker {
             removed: RefCell::default(),
             trailers: RefCell::default(),
             calls: RefCell::default(),
+            passed_on: RefCell::default(),
+            call_headers: RefCell::default(),
             answer: RefCell::default(),
             resumed: RefCell::default(),
             entered: Cell::default(),

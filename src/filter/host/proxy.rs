@@ -3,6 +3,7 @@
 use super::{Call, Calls, Host, HostError, Level, Meter, MetricKind, Shared, SharedData, Side, Stream};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status, StreamType};
+use reprise_core::http::Pairs;
 use reprise_core::time::{Millis, MonoMillis};
 use std::time::{Duration, SystemTime};
 
@@ -203,6 +204,20 @@ impl Calls for Proxy {
         let timeout = Duration::from_millis(call.timeout.0);
         hostcalls::dispatch_http_call(call.cluster, headers, body, Vec::new(), timeout)
             .map_err(|status| failed("http_call", status))
+    }
+
+    fn send(&self, cluster: &str, pairs: &[u8], body: &[u8]) -> Result<u32, HostError> {
+        let text = |(name, value)| Some((str::from_utf8(name).ok()?, str::from_utf8(value).ok()?));
+        let headers: Option<Vec<_>> = Pairs::new(pairs).map(text).collect();
+        // Only the SDK's own call is answered: it ends the VM at a token that it did not book.
+        let headers = headers.ok_or_else(|| failed("http_call", Status::BadArgument))?;
+        let body = (!body.is_empty()).then_some(body);
+        hostcalls::dispatch_http_call(cluster, headers, body, Vec::new(), Duration::ZERO)
+            .map_err(|status| failed("http_call", status))
+    }
+
+    fn call_headers(&self) -> Result<Vec<u8>, HostError> {
+        pairs(MapType::HttpCallResponseHeaders)
     }
 
     fn call_header(&self, name: &'static str) -> Result<Option<Vec<u8>>, HostError> {

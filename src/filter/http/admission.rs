@@ -1,5 +1,6 @@
 //! A request's head: whose it is, whether its upstream takes it, and whether its key lets it through.
 
+use super::detached::Gathering;
 use super::{Exchange, Flow, Stage};
 use crate::asked::Asked;
 use crate::boots;
@@ -142,6 +143,7 @@ impl Exchange {
         };
         match flow {
             Flow::Continue => self.hold_head(host, vm, ended),
+            Flow::Pause if self.gathering.is_some() => self.gather(host, vm, 0, ended),
             Flow::Pause => Flow::Pause,
         }
     }
@@ -169,7 +171,7 @@ impl Exchange {
             return self.refuse(host, &root, &Problem::StoreUnavailable);
         };
         let gate = gate(&request, &policy, &root.document, &secrets);
-        if bad_metadata && is_protected(&policy, &gate) {
+        if (bad_metadata || policy.detached().is_err()) && is_protected(&policy, &gate) {
             vm.metrics.count(Count::Misconfigured);
             return self.refuse(host, &root, &Problem::Misconfigured);
         }
@@ -237,7 +239,11 @@ impl Exchange {
                     vm.metrics.added(host.micros().saturating_sub(began));
                 }
                 self.stage = Stage::Owner(Box::new(Owner::new(place, asked)));
-                Flow::Continue
+                self.gathering = Gathering::begin(asked);
+                match self.gathering {
+                    Some(_) => Flow::Pause,
+                    None => Flow::Continue,
+                }
             }
             Ok(Meeting::Duplicate(place, effect)) => {
                 if let Some(flow) = self.go_on(host, vm, asked, (&place, effect)) {

@@ -63,6 +63,9 @@ impl Exchange {
 
     /// Tells how much of a half's buffer was read before.
     pub(super) fn buffered(&self, side: Side) -> usize {
+        if let (Side::Request, Some(gathering)) = (side, &self.gathering) {
+            return gathering.len();
+        }
         if let (Stage::Duplicate(duplicate), Side::Request) = (&self.stage, side) {
             return duplicate.read();
         }
@@ -128,7 +131,8 @@ impl Exchange {
         self.undo(host, vm);
     }
 
-    fn undo(&mut self, host: &impl Host, vm: &mut Vm) {
+    pub(super) fn undo(&mut self, host: &impl Host, vm: &mut Vm) {
+        self.run_inline(vm);
         if let Some(mut tape) = self.tape.take() {
             tape.give_back(vm);
         }
@@ -164,7 +168,7 @@ impl Exchange {
     /// Tells whether the request never went on.
     pub(super) fn is_request_held(&self) -> bool {
         let is_held = |holds: &Holds| matches!(holds.request.hold.get(), Hold::Gathering | Hold::Waiting);
-        self.holds.as_ref().is_some_and(|holds| is_held(holds))
+        self.gathering.is_some() || self.holds.as_ref().is_some_and(|holds| is_held(holds))
     }
 
     /// Forgets what waits: the exchange is over.

@@ -1,5 +1,6 @@
 //! An exchange that waits for the first request of its key, and what it does once it is woken.
 
+use super::detached::Gathering;
 use super::{Exchange, Flow, Stage};
 use crate::boots;
 use crate::claims::Place;
@@ -26,6 +27,7 @@ impl Exchange {
     pub(super) fn may_run(&self) -> bool {
         match &self.stage {
             Stage::Waiting(_) => true,
+            Stage::Owner(_) => self.gathering.is_some(),
             Stage::Duplicate(duplicate) => duplicate.waits(),
             _ => false,
         }
@@ -33,7 +35,7 @@ impl Exchange {
 
     /// Has the root act for an exchange that waits, from the end of this callback on.
     pub(super) fn step_aside_to_wait(&mut self, vm: &mut Vm) {
-        if matches!(self.stage, Stage::Waiting(_)) {
+        if matches!(self.stage, Stage::Waiting(_) | Stage::Detached) {
             self.step_aside(vm);
         }
     }
@@ -104,8 +106,10 @@ impl Exchange {
     /// Runs in the place of the first request, which took no effect.
     fn take_over(&mut self, host: &impl Host, vm: &mut Vm, duplicate: Duplicate, place: Place) -> Flow {
         let (is_step, mode) = (duplicate.is_step(), duplicate.asks().1.mode);
+        let gathering = Gathering::of_heir(host, vm, &duplicate);
         let owner = Owner::heir(vm, duplicate, place);
         self.stage = Stage::Owner(Box::new(owner));
+        self.gathering = gathering;
         let has_gate = self.root.as_ref().is_some_and(|root| root.document.boot_gate);
         if has_gate && !is_step && boots::is_closed(host, vm) {
             self.leave_out(host, vm);
@@ -114,7 +118,10 @@ impl Exchange {
         if mode == Mode::Manual {
             manual::tell_new(host);
         }
-        self.hold_head(host, vm, true)
+        match self.gathering {
+            Some(_) => self.detach(host, vm),
+            None => self.hold_head(host, vm, true),
+        }
     }
 
     fn let_go(&mut self, host: &impl Host, vm: &mut Vm, mut duplicate: Duplicate) {

@@ -284,6 +284,14 @@ impl Calls for Turn {
         Calls::call(&self.own, call)
     }
 
+    fn send(&self, cluster: &str, pairs: &[u8], body: &[u8]) -> Result<u32, HostError> {
+        self.own.send(cluster, pairs, body)
+    }
+
+    fn call_headers(&self) -> Result<Vec<u8>, HostError> {
+        self.own.call_headers()
+    }
+
     fn call_header(&self, name: &'static str) -> Result<Option<Vec<u8>>, HostError> {
         self.own.call_header(name)
     }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use serde_json::{Map, Value};
 
 /// The last parts of the types whose status a document may change.
-pub const SLUGS: [&str; 12] = [
+pub const SLUGS: [&str; 13] = [
     "key-missing",
     "key-malformed",
     "caller-missing",
@@ -22,6 +22,7 @@ pub const SLUGS: [&str; 12] = [
     "capture-unavailable",
     "restoring",
     "signature-used",
+    "body-too-large",
 ];
 
 /// Why a request does not go through.
@@ -73,6 +74,11 @@ pub enum Problem {
     Restoring,
     /// The request is a copy of one that replayd signed.
     SignatureUsed,
+    /// The route holds requests whole, and this one is longer than is held.
+    BodyTooLarge {
+        /// Bytes of the longest body that is held.
+        max: u64,
+    },
 }
 
 /// What a client reads.
@@ -116,6 +122,7 @@ impl Problem {
             Self::CaptureUnavailable => "capture-unavailable",
             Self::Restoring => "restoring",
             Self::SignatureUsed => "signature-used",
+            Self::BodyTooLarge { .. } => "body-too-large",
         }
     }
 
@@ -135,6 +142,7 @@ impl Problem {
             Self::CaptureUnavailable => "The request cannot be captured",
             Self::Restoring => "The application is being restored",
             Self::SignatureUsed => "The signature was used before",
+            Self::BodyTooLarge { .. } => "The request's body is too large",
         }
     }
 
@@ -173,6 +181,9 @@ impl Problem {
             }
             Self::Restoring => "It restarted without its state. This request did not run. Retry later.".into(),
             Self::SignatureUsed => "A signed request goes through once. This one did not run.".into(),
+            Self::BodyTooLarge { max } => {
+                format!("This route holds a request whole before it runs, up to {max} bytes of body. Nothing ran.")
+            }
         }
     }
 
@@ -190,6 +201,7 @@ impl Problem {
             Self::InFlight { status, .. } => *status,
             Self::OutcomeUnknown | Self::ResponseNotRetained { .. } | Self::SignatureUsed => 409,
             Self::KeyReused => 422,
+            Self::BodyTooLarge { .. } => 413,
             Self::StoreUnavailable
             | Self::Capacity
             | Self::Misconfigured
@@ -205,6 +217,7 @@ impl Problem {
         match self {
             Self::KeyMissing { .. } | Self::KeyMalformed { .. } | Self::NotProtectable | Self::KeyReused => 3,
             Self::CallerMissing => 16,
+            Self::BodyTooLarge { .. } => 8,
             Self::InFlight { .. } => 10,
             Self::OutcomeUnknown => 2,
             Self::ResponseNotRetained { .. } | Self::SignatureUsed => 9,
@@ -226,6 +239,7 @@ impl Problem {
             | Self::ResponseNotRetained { .. }
             | Self::KeyReused
             | Self::SignatureUsed
+            | Self::BodyTooLarge { .. }
             | Self::Misconfigured => None,
         }
     }
@@ -372,6 +386,7 @@ mod tests {
         check(&Problem::CaptureUnavailable, 503, "capture-unavailable", Some("1"));
         check(&Problem::Restoring, 503, "restoring", Some("1"));
         check(&Problem::SignatureUsed, 409, "signature-used", None);
+        check(&Problem::BodyTooLarge { max: 1024 }, 413, "body-too-large", None);
     }
 
     #[test]
@@ -411,6 +426,18 @@ mod tests {
             (&Value::from(201), &Value::from("/x"))
         );
         assert_eq!(header(&reply, "location").as_deref(), Some("/x"));
+    }
+
+    #[test]
+    fn a_body_that_is_too_large_is_told_the_bound() {
+        let reply = Problem::BodyTooLarge { max: 1024 }.reply(&style(), Dialect::Http);
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(
+            body["detail"],
+            "This route holds a request whole before it runs, up to 1024 bytes of body. Nothing ran."
+        );
+        let reply = Problem::BodyTooLarge { max: 1024 }.reply(&style(), Dialect::Grpc);
+        assert_eq!(reply.grpc_status, Some(8));
     }
 
     #[test]

@@ -257,7 +257,7 @@ fn keyed(
         principal_row: caller.row(),
         anonymous: principal.is_none(),
         head: match policy.fingerprint {
-            Fingerprint::Raw => head(request, secrets),
+            Fingerprint::Raw | Fingerprint::Json => head(request, secrets),
             Fingerprint::None => Digest::default(),
         },
     }

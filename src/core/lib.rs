@@ -42,6 +42,7 @@ pub mod fingerprint;
 pub mod gate;
 pub mod http;
 pub mod id;
+mod json;
 pub mod key;
 pub mod outcome;
 pub mod problem;

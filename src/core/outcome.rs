@@ -231,6 +231,8 @@ mod tests {
             scope: Scope::Principal,
             anonymous: Anonymous::Share,
             fingerprint: Fingerprint::Raw,
+            fields: Vec::new(),
+            json_bytes_max: 0,
             in_flight: InFlight::Conflict,
             retain: Millis(900_000),
             unknown_retain: Millis(900_000),

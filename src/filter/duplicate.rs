@@ -55,7 +55,7 @@ impl Duplicate {
             met,
             keyed: asked.keyed,
             dialect: asked.request.dialect(),
-            body: BodyHash::new(policy.fingerprint),
+            body: BodyHash::new(&policy, &asked.request),
             policy,
             body_is_whole: true,
             read: 0,

@@ -46,7 +46,7 @@ impl Owner {
         Self {
             place,
             keyed: asked.keyed,
-            body: BodyHash::new(asked.policy.fingerprint),
+            body: BodyHash::new(&asked.policy, &asked.request),
             policy: Rc::clone(&asked.policy),
             announced,
             body_is_whole: true,
@@ -75,6 +75,10 @@ impl Owner {
                 // Without its fingerprint a record could answer another request: it must not answer at all.
                 _ => self.body_is_whole = false,
             }
+            self.count(vm);
+        }
+        if let (true, Some(store)) = (ended, &vm.store) {
+            self.body.end(&store.secrets);
             self.count(vm);
         }
         self.ending.request_ended |= ended;

@@ -4,6 +4,7 @@ mod boots;
 mod captures;
 mod claims;
 mod exchanges;
+mod fingerprints;
 mod interleaved;
 mod journal;
 mod policy;

@@ -5,8 +5,8 @@ mod capture;
 pub(super) use capture::{CaptureFields, OnlyFields, RedactFields, SampleFields};
 
 use super::kind::{
-    AnswerStatus, Flag, HeaderName, HostText, MethodNames, PrincipalSources, ProblemStatuses, ProtectedMethods,
-    ReleaseStatuses, choice, in_steps, list, nullable, rules, statuses, text, uri, whole,
+    AnswerStatus, Flag, HeaderName, HostText, MethodNames, Pointer, PrincipalSources, ProblemStatuses,
+    ProtectedMethods, ReleaseStatuses, choice, in_steps, list, nullable, rules, statuses, text, uri, whole,
 };
 use super::table::{fields, table};
 use super::{
@@ -152,9 +152,18 @@ fields! {
         anonymous: Anonymous = choice(&[("share", Anonymous::Share), ("refuse", Anonymous::Refuse)], &[]),
             Anonymous::Share;
         /// What tells two requests with one key apart. raw: method, path, query, media type and the body's bytes; none:
-        /// nothing, every repeat of a key gets the first answer.
-        fingerprint: Fingerprint = choice(&[("raw", Fingerprint::Raw), ("none", Fingerprint::None)], &["json"]),
-            Fingerprint::Raw;
+        /// nothing, every repeat of a key gets the first answer; json: as raw, but of a body that is JSON what it says:
+        /// order of names and white space do not count, numbers count as written.
+        fingerprint: Fingerprint = choice(
+            &[("raw", Fingerprint::Raw), ("json", Fingerprint::Json), ("none", Fingerprint::None)],
+            &[],
+        ), Fingerprint::Raw;
+        /// Pointers to the values of a JSON body that count, at most 16, beside `fingerprint: json`; `*` is every item. A
+        /// value that is not there is one of its own. None = the whole body.
+        fields: Vec<String> = list(Pointer, 16), Vec::new();
+        /// Longest body that is read as JSON, in bytes: it is copied, without being held up. A longer, encoded
+        /// (content-encoding) or invalid one counts by its bytes.
+        json_bytes_max: u64 = whole(1024..=MIB), 262_144;
         /// What a duplicate meets while the first request runs. conflict: `in_flight_status`; run: it runs as well,
         /// unprotected.
         in_flight: InFlight = choice(&[("conflict", InFlight::Conflict), ("run", InFlight::Run)], &["wait"]),
@@ -182,8 +191,6 @@ fields! {
     }
     later {
         encoder = "standard";
-        fields = [];
-        json_bytes_max = 262144;
         store = "shared_data";
         max_wait_ms = 10000;
         execution = "inline";

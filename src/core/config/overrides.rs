@@ -7,7 +7,7 @@ use super::fields::{CaptureFields, MetadataFields, RouteFields};
 use super::kind::Kind;
 use super::read::status;
 use super::table::{Table, table};
-use super::{ConfigErrors, Mode, Policy};
+use super::{ConfigErrors, Fingerprint, Mode, Policy};
 use crate::time::Millis;
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub struct Overrides {
 impl Overrides {
     /// Reads a route's metadata.
     ///
-    /// Shape: `{idempotency: {mode, methods, header, header_aliases, namespace, scope, anonymous, fingerprint, in_flight,
+    /// Shape: `{idempotency: {mode, methods, header, header_aliases, namespace, scope, anonymous, fingerprint, fields, json_bytes_max, in_flight,
     /// retain_s, store_on, release_on, on_unknown, on_incomplete, answer_status, in_flight_status}, capture: {…}}`, each of
     /// them optional; `capture` is the document's.
     ///
@@ -35,7 +35,7 @@ impl Overrides {
             .unwrap_or_default();
         let (keys, capture) = (fields.idempotency(), fields.capture());
         let (keys_place, capture_place) = (Place::Root.field("idempotency"), Place::Root.field("capture"));
-        check_off(&keys, &RouteFields::default(), &keys_place, &mut problems);
+        check_route(&keys, &RouteFields::default(), &keys_place, &mut problems);
         capture.check(&CaptureFields::default(), &capture_place, &mut problems);
         problems.or(Self { keys, capture })
     }
@@ -57,8 +57,25 @@ impl Overrides {
     }
 }
 
+/// Checks what a rule or a route's metadata say of keys against what counts beside it.
+pub(super) fn check_route(fields: &RouteFields, defaults: &RouteFields, place: &Place<'_>, problems: &mut Problems) {
+    check_off(fields, defaults, place, problems);
+    check_fields(fields, defaults, place, problems);
+}
+
+/// Checks that fields of a body are named only where it is read as JSON.
+pub(super) fn check_fields(fields: &RouteFields, defaults: &RouteFields, place: &Place<'_>, problems: &mut Problems) {
+    let fingerprint = fields.fingerprint.unwrap_or_else(|| defaults.fingerprint());
+    if !fields.fields().is_empty() && fingerprint != Fingerprint::Json {
+        problems.add(
+            &place.field("fields"),
+            format_args!("contradicts the fingerprint, which is not json; write fingerprint: json beside it"),
+        );
+    }
+}
+
 /// Checks that nothing else is asked for where `mode` is off; repeating what counts anyway is no contradiction.
-pub(super) fn check_off(fields: &RouteFields, defaults: &RouteFields, place: &Place<'_>, problems: &mut Problems) {
+fn check_off(fields: &RouteFields, defaults: &RouteFields, place: &Place<'_>, problems: &mut Problems) {
     if fields.mode != Some(Mode::Off) {
         return;
     }
@@ -89,6 +106,8 @@ impl RouteFields {
         put(&mut policy.scope, self.scope.as_ref());
         put(&mut policy.anonymous, self.anonymous.as_ref());
         put(&mut policy.fingerprint, self.fingerprint.as_ref());
+        put(&mut policy.fields, self.fields.as_ref());
+        put(&mut policy.json_bytes_max, self.json_bytes_max.as_ref());
         put(&mut policy.in_flight, self.in_flight.as_ref());
         put(&mut policy.retain, self.retain_s.map(Millis::from_seconds).as_ref());
         put(&mut policy.store_on, self.store_on.as_ref());
@@ -143,9 +162,24 @@ mod tests {
     }
 
     #[test]
+    fn fields_are_named_where_bodies_are_read_as_json() {
+        let text = read(&json!({"fields": ["/amount"]})).unwrap_err();
+        let want =
+            "idempotency.fields: contradicts the fingerprint, which is not json; write fingerprint: json beside it";
+        assert_eq!(text, want);
+        assert!(read(&json!({"fields": ["/amount"], "fingerprint": "json"})).is_ok());
+        assert!(read(&json!({"fields": []})).is_ok());
+        let text = read(&json!({"fields": ["amount"], "fingerprint": "json"})).unwrap_err();
+        assert!(
+            text.starts_with("idempotency.fields[0]: \"amount\" is not a JSON pointer"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn every_field_is_applied() {
         let all = json!({"mode": "required", "methods": "unsafe", "header": "x-key", "header_aliases": ["x-other"],
-            "namespace": "shop", "scope": "endpoint", "anonymous": "refuse", "fingerprint": "none", "in_flight": "run",
+            "namespace": "shop", "scope": "endpoint", "anonymous": "refuse", "fingerprint": "json", "fields": ["/a"], "json_bytes_max": 2048, "in_flight": "run",
             "retain_s": 5, "store_on": [207], "release_on": [], "on_unknown": "release", "on_incomplete": "unknown", "answer_status": 409, "in_flight_status": 423});
         let before = RouteFields::default().defaults();
         let mut after = before.clone();

@@ -25,6 +25,10 @@ pub struct Policy {
     pub anonymous: Anonymous,
     /// What tells two requests with one key apart.
     pub fingerprint: Fingerprint,
+    /// The values of a JSON body that count, as pointers; all, if there are none.
+    pub fields: Vec<String>,
+    /// Longest body that is read as JSON, in bytes.
+    pub json_bytes_max: u64,
     /// What a duplicate meets while the first request runs.
     pub in_flight: InFlight,
     /// How long a record lives, from completion.
@@ -101,6 +105,8 @@ pub enum Anonymous {
 pub enum Fingerprint {
     /// Method, path, query, media type and the body's bytes.
     Raw,
+    /// Method, path, query, media type and what the body says, if it is JSON; its bytes, if it is not.
+    Json,
     /// Nothing: whoever has the key has the answer.
     None,
 }

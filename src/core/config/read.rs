@@ -3,6 +3,7 @@
 use super::error::{Place, Problems};
 use super::fields::{DocumentFields, KeyFields, LimitFields, ProblemFields, RouteFields, StoreFields};
 use super::kind::Kind;
+use super::overrides::check_fields;
 use super::rate::{Rate, Retained};
 use super::table::table;
 use super::{
@@ -66,6 +67,7 @@ impl Document {
         let place = Place::Root.field("idempotency");
         check_rate(fields, &keys, &place, problems);
         check_principal_share(&keys.1, &place, problems);
+        check_fields(&keys.0, &RouteFields::default(), &place, problems);
         let capture = fields.capture();
         capture.check_closed(&Place::Root.field("capture"), problems);
         let unknown_retain = keys.1.unknown_retain_s().map(Millis::from_seconds);
@@ -171,6 +173,8 @@ impl RouteFields {
             scope: self.scope(),
             anonymous: self.anonymous(),
             fingerprint: self.fingerprint(),
+            fields: self.fields(),
+            json_bytes_max: self.json_bytes_max(),
             in_flight: self.in_flight(),
             retain,
             unknown_retain: retain,
@@ -328,6 +332,26 @@ mod tests {
         keys_refused(&json!({"execution": "detached"}), want);
         let want = "idempotency.in_flight: \"wait\" is not available yet; allowed: conflict, run";
         keys_refused(&json!({"in_flight": "wait"}), want);
+    }
+
+    #[test]
+    fn fields_of_a_body_are_named_where_it_is_read_as_json() {
+        let policy = |value| keys(&value).map(|document| document.routes.defaults().clone());
+        let read = policy(json!({"fingerprint": "json", "fields": ["/a"], "json_bytes_max": 2048})).unwrap();
+        assert_eq!((read.fields, read.json_bytes_max), (vec!["/a".into()], 2048));
+        let want =
+            "idempotency.fields: contradicts the fingerprint, which is not json; write fingerprint: json beside it";
+        assert_eq!(policy(json!({"fields": ["/a"]})).unwrap_err(), want);
+        let rule = json!([{"idempotency": {"fields": ["/a"]}}]);
+        refused(
+            &json!({"version": 1, "rules": rule}),
+            &alloc::format!("rules[0].{want}"),
+        );
+        assert!(read_with(&json!({"fingerprint": "json"}), &rule).is_ok());
+    }
+
+    fn read_with(idempotency: &Value, rules: &Value) -> Result<Option<Document>, String> {
+        read(&json!({"version": 1, "idempotency": idempotency, "rules": rules}))
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod geometry;
 pub mod record;
 pub mod slot;
 pub mod usage;
+pub mod waiters;
 
 use crate::config::OnUnknown;
 use crate::id::Tag;

@@ -111,6 +111,10 @@ pub struct StoreLimits {
     pub response_bytes_total_max: u64,
     /// Bytes of copies that one worker may hold at once; above it completions leave tombstones.
     pub buffered_bytes_max: u64,
+    /// Duplicates that one worker lets wait at once.
+    pub waiters_max: u32,
+    /// Duplicates of one key that wait at once, in all workers.
+    pub waiters_per_key_max: u32,
 }
 
 /// What a new key meets in a full bucket.

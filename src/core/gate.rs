@@ -189,6 +189,8 @@ pub fn gate(request: &Request<'_>, policy: &Policy, document: &Document, secrets
 pub enum Repeat {
     /// It is held, and gets what the first request left.
     Hold,
+    /// It is held until the first request has ended.
+    Wait,
     /// It runs beside the first request.
     Run,
     /// It goes on, and its upstream is told what is recorded.
@@ -200,6 +202,7 @@ pub enum Repeat {
 pub fn repeat(met: Effect, policy: &Policy, is_step: bool) -> Repeat {
     match (met, policy.in_flight, policy.mode) {
         (Effect::RefuseInFlight, InFlight::Run, _) if !is_step => Repeat::Run,
+        (Effect::RefuseInFlight, InFlight::Wait, _) => Repeat::Wait,
         (Effect::Answer, _, Mode::Manual) => Repeat::Tell,
         _ => Repeat::Hold,
     }

@@ -234,6 +234,7 @@ mod tests {
             fields: Vec::new(),
             json_bytes_max: 0,
             in_flight: InFlight::Conflict,
+            max_wait: Millis(10_000),
             retain: Millis(900_000),
             unknown_retain: Millis(900_000),
             store_on: StatusSet::ALL,

@@ -3,6 +3,7 @@
 use crate::host::{Call, Calls, Host, HostError, Level, Meter, MetricKind, Shared, SharedData, Side, Stream};
 use crate::http::{Exchange, Flow};
 use crate::publisher;
+use crate::queues;
 use crate::root::{self, Root};
 use crate::vm::Vm;
 use prost::Message as _;
@@ -10,7 +11,7 @@ use reprise_core::http::{Pairs, write_pairs};
 use reprise_core::time::{Millis, MonoMillis};
 use reprise_core::wire::{Ack, BatchHead, Capture, Frames, Range};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 /// What all workers of one process share.
@@ -26,6 +27,8 @@ pub(crate) struct World {
     pub(crate) lines: RefCell<Vec<String>>,
     /// Metrics by name and value; a metric's id is its place, from 1.
     pub(crate) metrics: RefCell<Vec<(String, u64)>>,
+    /// Queues by name; a queue's id is its place, from 1.
+    pub(crate) queues: RefCell<Vec<(String, VecDeque<Vec<u8>>)>>,
 }
 
 impl World {
@@ -100,7 +103,6 @@ pub(crate) struct FakeHost {
     pub(crate) answer: RefCell<(u16, Vec<u8>)>,
     pub(crate) resumed: RefCell<Vec<(u32, Side)>>,
     pub(crate) entered: Cell<u32>,
-    pub(crate) woken: Cell<bool>,
     /// Whether no call can be made: there is no such cluster.
     pub(crate) refuses_calls: Cell<bool>,
 }
@@ -247,17 +249,30 @@ impl Calls for FakeHost {
         Ok(self.answer.borrow().1.clone())
     }
 
-    fn queue(&self, _name: &str) -> Result<u32, HostError> {
-        Ok(1)
+    fn queue(&self, name: &str) -> Result<u32, HostError> {
+        let mut queues = self.world.queues.borrow_mut();
+        let at = queues.iter().position(|(each, _)| each == name).unwrap_or_else(|| {
+            queues.push((name.to_owned(), VecDeque::new()));
+            queues.len() - 1
+        });
+        Ok(u32::try_from(at + 1).unwrap())
     }
 
-    fn wake(&self, _queue: u32) -> Result<(), HostError> {
-        self.woken.set(true);
+    fn find_queue(&self, name: &str) -> Result<Option<u32>, HostError> {
+        let at = self.world.queues.borrow().iter().position(|(each, _)| each == name);
+        Ok(at.map(|at| u32::try_from(at + 1).unwrap()))
+    }
+
+    fn wake(&self, queue: u32, message: &[u8]) -> Result<(), HostError> {
+        assert!(!message.is_empty(), "the host cannot tell an empty message from none");
+        self.world.queues.borrow_mut()[queue as usize - 1]
+            .1
+            .push_back(message.to_vec());
         Ok(())
     }
 
-    fn woken(&self, _queue: u32) -> Result<bool, HostError> {
-        Ok(self.woken.take())
+    fn take(&self, queue: u32) -> Result<Option<Vec<u8>>, HostError> {
+        Ok(self.world.queues.borrow_mut()[queue as usize - 1].1.pop_front())
     }
 }
 
@@ -340,7 +355,6 @@ impl Worker {
             answer: RefCell::default(),
             resumed: RefCell::default(),
             entered: Cell::default(),
-            woken: Cell::default(),
             refuses_calls: Cell::default(),
         };
         let mut vm = Vm::default();
@@ -447,6 +461,13 @@ impl Worker {
             policy_tag: String::new(),
         };
         self.hear(token, 200, &ack.encode_to_vec());
+    }
+
+    /// Has the worker's root called for what is in its queue.
+    pub(crate) fn wake(&mut self) {
+        if let Some((_, queue)) = queues::open(&self.host, &mut self.vm, Millis(300)) {
+            queues::woken(&self.host, &mut self.vm, queue, 1);
+        }
     }
 
     /// Lets the clock go on by `millis` and the tick run.

@@ -215,17 +215,23 @@ pub trait Calls {
     /// [`HostError`] if the host fails.
     fn queue(&self, name: &str) -> Result<u32, HostError>;
 
-    /// Wakes the worker that made a queue.
+    /// Finds the queue that another worker made; none if nobody made it.
     ///
     /// # Errors
-    /// [`HostError`] if there is no such queue.
-    fn wake(&self, queue: u32) -> Result<(), HostError>;
+    /// [`HostError`] if the host fails.
+    fn find_queue(&self, name: &str) -> Result<Option<u32>, HostError>;
 
-    /// Takes one message off a queue; tells whether there was one.
+    /// Wakes the worker that made a queue, with a message that is not empty.
     ///
     /// # Errors
     /// [`HostError`] if there is no such queue.
-    fn woken(&self, queue: u32) -> Result<bool, HostError>;
+    fn wake(&self, queue: u32, message: &[u8]) -> Result<(), HostError>;
+
+    /// Takes one message off a queue; none if there is none.
+    ///
+    /// # Errors
+    /// [`HostError`] if there is no such queue.
+    fn take(&self, queue: u32) -> Result<Option<Vec<u8>>, HostError>;
 }
 
 /// What people see of the filter.

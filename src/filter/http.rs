@@ -2,7 +2,10 @@
 //! [`crate::duplicate`].
 
 mod admission;
+mod aside;
 mod holds;
+
+pub use self::aside::act;
 
 use self::holds::Holds;
 use crate::asked::Piece;
@@ -36,6 +39,8 @@ pub enum Flow {
 pub struct Exchange {
     root: Option<Rc<Root>>,
     id: u32,
+    /// Whether this is the shell of an exchange that was put aside.
+    is_aside: bool,
     /// What its client reads.
     dialect: Dialect,
     stage: Stage,
@@ -69,6 +74,7 @@ impl Exchange {
         Self {
             root,
             id,
+            is_aside: false,
             dialect: Dialect::Http,
             stage: Stage::Passing,
             tape: None,
@@ -80,6 +86,7 @@ impl Exchange {
 
     /// Takes in a piece of the request's body; `len` bytes are in the host's buffer.
     pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) -> Flow {
+        self.come_back(vm);
         if let Some(flow) = self.prove(host, vm, len, ended) {
             return flow;
         }
@@ -136,6 +143,7 @@ impl Exchange {
 
     /// Takes note of the request's trailers: its body has ended.
     pub fn request_trailers(&mut self, host: &impl Host, vm: &mut Vm) -> Flow {
+        self.come_back(vm);
         if let Some(tape) = &mut self.tape {
             tape.trailers(vm, host, Side::Request);
         }
@@ -153,6 +161,7 @@ impl Exchange {
 
     /// Takes note of a response's head.
     pub fn response_headers(&mut self, host: &impl Host, vm: &mut Vm, ended: bool) -> Flow {
+        self.come_back(vm);
         self.take_back(host, vm);
         let is_read = self.tape.is_some() || matches!(self.stage, Stage::Owner(_) | Stage::Unkeyed | Stage::Manual(_));
         let map = is_read.then(|| host.headers(Side::Response).ok()).flatten();
@@ -233,6 +242,7 @@ impl Exchange {
 
     /// Takes in a piece of the response's body.
     pub fn response_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) -> Flow {
+        self.come_back(vm);
         let before = self.buffered(Side::Response).min(len);
         let piece = Piece {
             len: len - before,
@@ -258,6 +268,7 @@ impl Exchange {
 
     /// Takes note of the response's trailers: they end it, and are not kept.
     pub fn response_trailers(&mut self, host: &impl Host, vm: &mut Vm) -> Flow {
+        self.come_back(vm);
         if let Some(tape) = &mut self.tape {
             tape.trailers(vm, host, Side::Response);
         }
@@ -280,6 +291,7 @@ impl Exchange {
 
     /// Ends the exchange, however it ended: a claim that is not complete is judged by what was seen.
     pub fn log(&mut self, host: &impl Host, vm: &mut Vm) {
+        self.come_back(vm);
         self.take_back(host, vm);
         self.forget_waiting(vm);
         if let Some(tape) = self.tape.take() {

@@ -4,7 +4,7 @@ use crate::boots;
 use crate::captures;
 use crate::host::{Host, Side};
 use crate::metrics::Count;
-use crate::publisher;
+use crate::queues;
 use crate::reply::respond;
 use crate::root::Root;
 use crate::tape::Tape;
@@ -83,8 +83,6 @@ pub enum Told {
 #[derive(Debug, Default)]
 pub struct Journal {
     waiters: HashMap<u64, Waiter>,
-    /// The worker's own queue: its seat, and the queue of that seat.
-    queue: Option<(u16, u32)>,
 }
 
 #[derive(Debug)]
@@ -192,28 +190,7 @@ fn wait(host: &impl Host, vm: &mut Vm, seq: u64, (side, on_down, gate): Waits, h
             dialect: holder.dialect,
         },
     );
-    wake(host, vm);
-}
-
-/// Has the root called as soon as the exchange's callback is over; without a queue the tick comes.
-fn wake(host: &impl Host, vm: &mut Vm) {
-    if vm.bench.seat().is_none() {
-        let _no_seat = crate::tally::sit(host, vm, host.now());
-    }
-    let Some(seat) = vm.bench.seat() else { return };
-    if vm.journal.queue.is_none_or(|(of, _)| of != seat) {
-        let queue = host.queue(&format!("w/{seat}")).ok();
-        vm.journal.queue = queue.map(|queue| (seat, queue));
-    }
-    if let Some((_, queue)) = vm.journal.queue {
-        let _tick_comes = host.wake(queue);
-    }
-}
-
-/// Sends what waits; the root's callback of the worker's own queue.
-pub fn woken(host: &impl Host, vm: &mut Vm, queue: u32, root_context: u32) {
-    while host.woken(queue).unwrap_or_default() {}
-    publisher::send(host, vm, host.now(), root_context);
+    queues::wake_self(host, vm, holder.root.document.store.lease);
 }
 
 /// Forgets a half whose exchange is over.

@@ -17,6 +17,7 @@ pub mod owner;
 pub mod policy;
 pub mod proofs;
 pub mod publisher;
+pub mod queues;
 pub mod reply;
 pub mod root;
 pub mod signed;

@@ -2,8 +2,8 @@
 
 use crate::host::{Level, Meter as _, Proxy};
 use crate::http::{Exchange, Flow};
-use crate::journal;
 use crate::publisher;
+use crate::queues;
 use crate::root::{self, Root};
 use crate::vm::Vm;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -62,7 +62,7 @@ impl RootContext for Plugin {
     }
 
     fn on_queue_ready(&mut self, queue: u32) {
-        let _in_use = with_vm(|vm| journal::woken(&Proxy, vm, queue, self.id));
+        let _in_use = with_vm(|vm| queues::woken(&Proxy, vm, queue, self.id));
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {

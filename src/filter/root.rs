@@ -6,6 +6,7 @@ use crate::metadata::{BadMetadata, Metadata};
 use crate::metrics::{Count, Gauges};
 use crate::policy;
 use crate::publisher;
+use crate::queues;
 use crate::reply::respond;
 use crate::store::{self, Store};
 use crate::structs;
@@ -65,6 +66,7 @@ pub fn configure(host: &impl Host, vm: &mut Vm, bytes: &[u8]) -> Result<Option<R
     vm.is_captured |= document.captures() || document.boot_gate;
     vm.is_gated |= document.boot_gate;
     vm.store = Some(store);
+    queues::hand_over(host, vm);
     vm.counts_principals |= document.store.keys_per_principal_max.is_some();
     let root = Root::new(document);
     host.tick_every(root.period.get())

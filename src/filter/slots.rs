@@ -28,13 +28,7 @@ impl Lease {
         now: MonoMillis,
         lease: Millis,
     ) -> Result<Option<Fence>, HostError> {
-        if self.held.is_none_or(|held| held.lease_end <= now) {
-            self.renew(host, now, lease)?;
-        }
-        if self.held.is_none() {
-            self.take(host, now, lease)?;
-        }
-        Ok(self.held.map(|held| {
+        Ok(self.hold(host, now, lease)?.map(|held| {
             self.seq = self.seq.wrapping_add(1);
             Fence {
                 slot: held.at,
@@ -42,6 +36,22 @@ impl Lease {
                 seq: self.seq,
             }
         }))
+    }
+
+    /// Gives the worker's slot, under a lease that lives; none if every slot is held.
+    ///
+    /// Again: gives the same slot, unless it was lost meanwhile.
+    ///
+    /// # Errors
+    /// [`HostError`] if the host fails.
+    pub fn hold(&mut self, host: &impl SharedData, now: MonoMillis, lease: Millis) -> Result<Option<Held>, HostError> {
+        if self.held.is_none_or(|held| held.lease_end <= now) {
+            self.renew(host, now, lease)?;
+        }
+        if self.held.is_none() {
+            self.take(host, now, lease)?;
+        }
+        Ok(self.held)
     }
 
     /// Tells whether the claims of `fence` are still this worker's; asks the table if the lease may be over.

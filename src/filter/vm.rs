@@ -3,10 +3,12 @@
 use crate::boots::KnownBoots;
 use crate::captures::Captures;
 use crate::host::{Host, HostError};
+use crate::http::Exchange;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::policy::Policies;
 use crate::publisher::Publisher;
+use crate::queues::Queues;
 use crate::slots::Lease;
 use crate::store::Store;
 use crate::sweeper::Sweep;
@@ -31,10 +33,14 @@ pub struct Vm {
     pub store: Option<Store>,
     /// The worker's slot.
     pub lease: Lease,
+    /// How it is woken, and wakes others.
+    pub queues: Queues,
     /// Counters on their way to the host.
     pub metrics: Metrics,
     /// Duplicates that are held, by context.
     pub parked: HashMap<u32, Parked>,
+    /// Exchanges for which the root acts, by context.
+    pub aside: HashMap<u32, Box<Exchange>>,
     /// Bytes of copies that this VM holds.
     pub held_bytes: u64,
     /// Ends that could not be written; the tick tries again.

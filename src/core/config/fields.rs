@@ -79,11 +79,12 @@ fields! {
         capture_bytes_max: u64 = whole(65_536..=512 * MIB), 16 * MIB;
         /// Largest request that is held whole, in bytes; Envoy's buffer limit has to be above it.
         hold_bytes_max: u64 = whole(1024..=64 * MIB), 4_063_232;
+        /// Duplicates that one worker lets wait at once; one more gets `in_flight_status`.
+        waiters_max: u64 = whole(1..=100_000), 1000;
+        /// Duplicates of one key that wait at once, in all workers; one more gets `in_flight_status`.
+        waiters_per_key_max: u64 = whole(1..=1024), 64;
     }
-    later {
-        waiters_max = 1000;
-        waiters_per_key_max = 64;
-    }
+    later {}
 }
 
 fields! {
@@ -164,10 +165,15 @@ fields! {
         /// Longest body that is read as JSON, in bytes: it is copied, without being held up. A longer, encoded
         /// (content-encoding) or invalid one counts by its bytes.
         json_bytes_max: u64 = whole(1024..=MIB), 262_144;
-        /// What a duplicate meets while the first request runs. conflict: `in_flight_status`; run: it runs as well,
-        /// unprotected.
-        in_flight: InFlight = choice(&[("conflict", InFlight::Conflict), ("run", InFlight::Run)], &["wait"]),
-            InFlight::Conflict;
+        /// What a duplicate meets while the first request runs. conflict: `in_flight_status`; wait: it is held, and gets
+        /// the answer as soon as it is there, or runs if the first one took no effect; run: it runs as well, unprotected.
+        in_flight: InFlight = choice(
+            &[("conflict", InFlight::Conflict), ("wait", InFlight::Wait), ("run", InFlight::Run)],
+            &[],
+        ), InFlight::Conflict;
+        /// Milliseconds that a duplicate waits at most, from its own end; then it gets `in_flight_status`. The proxy's
+        /// `stream_idle_timeout` has to be longer.
+        max_wait_ms: u64 = whole(1..=600_000), 10_000;
         /// Seconds that a record lives, from completion; an answer does not extend it.
         retain_s: u64 = whole(1..=RETAIN_S_MAX), 900;
         /// Statuses whose response is stored: all, or a list of codes, classes (2xx) and ranges (200-207). The key is
@@ -192,7 +198,6 @@ fields! {
     later {
         encoder = "standard";
         store = "shared_data";
-        max_wait_ms = 10000;
         execution = "inline";
         detached_cluster = null;
         on_replayd_down = "closed";

@@ -21,9 +21,7 @@ pub struct Overrides {
 impl Overrides {
     /// Reads a route's metadata.
     ///
-    /// Shape: `{idempotency: {mode, methods, header, header_aliases, namespace, scope, anonymous, fingerprint, fields, json_bytes_max, in_flight,
-    /// retain_s, store_on, release_on, on_unknown, on_incomplete, answer_status, in_flight_status}, capture: {…}}`, each of
-    /// them optional; `capture` is the document's.
+    /// Shape: `{idempotency: {…}, capture: {…}}`: what a rule may say of both, each of it optional.
     ///
     /// # Errors
     ///
@@ -109,6 +107,7 @@ impl RouteFields {
         put(&mut policy.fields, self.fields.as_ref());
         put(&mut policy.json_bytes_max, self.json_bytes_max.as_ref());
         put(&mut policy.in_flight, self.in_flight.as_ref());
+        put(&mut policy.max_wait, self.max_wait_ms.map(Millis).as_ref());
         put(&mut policy.retain, self.retain_s.map(Millis::from_seconds).as_ref());
         put(&mut policy.store_on, self.store_on.as_ref());
         put(&mut policy.release_on, self.release_on.as_ref());
@@ -179,8 +178,8 @@ mod tests {
     #[test]
     fn every_field_is_applied() {
         let all = json!({"mode": "required", "methods": "unsafe", "header": "x-key", "header_aliases": ["x-other"],
-            "namespace": "shop", "scope": "endpoint", "anonymous": "refuse", "fingerprint": "json", "fields": ["/a"], "json_bytes_max": 2048, "in_flight": "run",
-            "retain_s": 5, "store_on": [207], "release_on": [], "on_unknown": "release", "on_incomplete": "unknown", "answer_status": 409, "in_flight_status": 423});
+            "namespace": "shop", "scope": "endpoint", "anonymous": "refuse", "fingerprint": "json", "fields": ["/a"], "json_bytes_max": 2048, "in_flight": "wait",
+            "max_wait_ms": 7, "retain_s": 5, "store_on": [207], "release_on": [], "on_unknown": "release", "on_incomplete": "unknown", "answer_status": 409, "in_flight_status": 423});
         let before = RouteFields::default().defaults();
         let mut after = before.clone();
         read(&all).unwrap().keys().apply(&mut after);

@@ -31,6 +31,8 @@ pub struct Policy {
     pub json_bytes_max: u64,
     /// What a duplicate meets while the first request runs.
     pub in_flight: InFlight,
+    /// How long a duplicate waits at most.
+    pub max_wait: Millis,
     /// How long a record lives, from completion.
     pub retain: Millis,
     /// How long unknown outcomes and tombstones live, from the moment they became so.
@@ -116,6 +118,8 @@ pub enum Fingerprint {
 pub enum InFlight {
     /// A conflict.
     Conflict,
+    /// It waits for the answer.
+    Wait,
     /// It runs too, unprotected.
     Run,
 }

@@ -151,6 +151,8 @@ fn store(store: &StoreFields, limits: &LimitFields) -> StoreLimits {
         response_bytes_max: narrow(store.response_bytes_max()),
         response_bytes_total_max: store.response_bytes_total_max(),
         buffered_bytes_max: limits.buffered_bytes_max(),
+        waiters_max: narrow(limits.waiters_max()),
+        waiters_per_key_max: narrow(limits.waiters_per_key_max()),
     }
 }
 
@@ -176,6 +178,7 @@ impl RouteFields {
             fields: self.fields(),
             json_bytes_max: self.json_bytes_max(),
             in_flight: self.in_flight(),
+            max_wait: Millis(self.max_wait_ms()),
             retain,
             unknown_retain: retain,
             store_on: self.store_on(),
@@ -197,7 +200,7 @@ pub(super) fn status(number: u64) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Mode, OnFull, PrincipalSource};
+    use crate::config::{InFlight, Mode, OnFull, PrincipalSource};
     use alloc::string::{String, ToString};
     use serde_json::json;
     #[cfg(target_arch = "wasm32")]
@@ -330,8 +333,24 @@ mod tests {
         refused(&json!({"version": 1, "hooks": {"enabled": false}}), want);
         let want = "idempotency.execution: \"detached\" is not available yet, only \"inline\" is accepted";
         keys_refused(&json!({"execution": "detached"}), want);
-        let want = "idempotency.in_flight: \"wait\" is not available yet; allowed: conflict, run";
-        keys_refused(&json!({"in_flight": "wait"}), want);
+    }
+
+    #[test]
+    fn how_long_and_how_many_duplicates_wait_is_read() {
+        let document = read(
+            &json!({"version": 1, "idempotency": {"in_flight": "wait", "max_wait_ms": 200},
+            "limits": {"waiters_max": 5, "waiters_per_key_max": 2}}),
+        );
+        let document = document.unwrap().unwrap();
+        let policy = document.routes.defaults();
+        assert_eq!((policy.in_flight, policy.max_wait), (InFlight::Wait, Millis(200)));
+        assert_eq!((document.store.waiters_max, document.store.waiters_per_key_max), (5, 2));
+        let defaults = read(&json!({"version": 1})).unwrap().unwrap();
+        assert_eq!(defaults.routes.defaults().max_wait, Millis(10_000));
+        assert_eq!(
+            (defaults.store.waiters_max, defaults.store.waiters_per_key_max),
+            (1000, 64)
+        );
     }
 
     #[test]

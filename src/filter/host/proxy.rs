@@ -223,14 +223,17 @@ impl Calls for Proxy {
         hostcalls::register_shared_queue(name).map_err(|status| failed("register_shared_queue", status))
     }
 
-    fn wake(&self, queue: u32) -> Result<(), HostError> {
-        hostcalls::enqueue_shared_queue(queue, Some(b"!")).map_err(|status| failed("enqueue_shared_queue", status))
+    fn find_queue(&self, name: &str) -> Result<Option<u32>, HostError> {
+        // No vm_id = this one's.
+        hostcalls::resolve_shared_queue("", name).map_err(|status| failed("resolve_shared_queue", status))
     }
 
-    fn woken(&self, queue: u32) -> Result<bool, HostError> {
-        let message =
-            hostcalls::dequeue_shared_queue(queue).map_err(|status| failed("dequeue_shared_queue", status))?;
-        Ok(message.is_some())
+    fn wake(&self, queue: u32, message: &[u8]) -> Result<(), HostError> {
+        hostcalls::enqueue_shared_queue(queue, Some(message)).map_err(|status| failed("enqueue_shared_queue", status))
+    }
+
+    fn take(&self, queue: u32) -> Result<Option<Vec<u8>>, HostError> {
+        hostcalls::dequeue_shared_queue(queue).map_err(|status| failed("dequeue_shared_queue", status))
     }
 }
 

@@ -260,7 +260,7 @@ impl Exchange {
         (place, effect): (&Place, Effect),
     ) -> Option<Flow> {
         self.stage = match repeat(effect, &asked.policy, asked.request.is_step) {
-            Repeat::Hold => return None,
+            Repeat::Hold | Repeat::Wait => return None,
             Repeat::Run => {
                 take_off(host, &asked.request);
                 vm.metrics.count(Count::Ran);

@@ -4,7 +4,6 @@ use super::capturing;
 use crate::fake::{Worker, World};
 use crate::host::Side;
 use crate::http::{Exchange, Flow};
-use crate::journal;
 use reprise_core::capture::ledger::Reason;
 use reprise_core::wire::{JOURNAL_PATH, State};
 
@@ -20,7 +19,7 @@ fn held(worker: &mut Worker, body: &str) -> Exchange {
     assert_eq!(flow, Flow::Pause);
     worker.upload(&mut exchange, body, true);
     assert!(worker.host.replies.borrow().is_empty());
-    journal::woken(&worker.host, &mut worker.vm, 1, 1);
+    worker.wake();
     exchange
 }
 
@@ -57,7 +56,7 @@ fn a_long_body_is_written_ahead_by_its_front_and_then_flows() {
     one.upload(&mut exchange, &"x".repeat(1000), false);
     assert!(one.vm.captures.ahead.count() == 0);
     one.upload(&mut exchange, &"y".repeat(100), false);
-    journal::woken(&one.host, &mut one.vm, 1, 1);
+    one.wake();
     let half = one.sent(1).2[0].request.clone().unwrap();
     assert_eq!((half.body.len(), half.body_len, half.truncated), (1024, 1100, true));
     one.acknowledge(1);
@@ -132,7 +131,7 @@ fn calls_that_never_come_back_do_not_hold_anybody_for_ever() {
             let post = [(":method", "POST"), (":path", "/pay")];
             let (mut exchange, _) = one.begin(&post);
             one.upload(&mut exchange, "", true);
-            journal::woken(&one.host, &mut one.vm, 1, 1);
+            one.wake();
             exchange
         })
         .collect();
@@ -163,12 +162,12 @@ fn a_response_waits_with_its_last_byte_and_a_fault_does_not_change_it() {
         let resumed = one.host.resumed.borrow().len();
         let (mut exchange, _) = one.begin(&[(":method", "POST"), (":path", "/pay")]);
         one.upload(&mut exchange, "", true);
-        journal::woken(&one.host, &mut one.vm, 1, 1);
+        one.wake();
         let made = u32::try_from(one.host.calls.borrow().len()).unwrap();
         one.acknowledge(made);
         let headers = [(":status", "200"), ("x-envoy-upstream-service-time", "1")];
         assert_eq!(one.respond_with(&mut exchange, &headers, "done"), Flow::Pause);
-        journal::woken(&one.host, &mut one.vm, 1, 1);
+        one.wake();
         let end = one.sent(made + 1).2[0].clone();
         assert_eq!((end.exchange > 0, end.state), (true, i32::from(State::Completed)));
         match status {
@@ -192,7 +191,7 @@ fn what_waits_for_too_long_does_not_take_along_what_came_after_it() {
     let send = |one: &mut Worker| {
         let (mut exchange, _) = one.begin(&post);
         one.upload(&mut exchange, "", true);
-        journal::woken(&one.host, &mut one.vm, 1, 1);
+        one.wake();
         exchange
     };
     let mut early: Vec<_> = (0..3).map(|_| send(&mut one)).collect();
@@ -217,7 +216,7 @@ fn what_both_sides_speak_at_once_is_written_ahead_by_its_head() {
         let mut one = one(r#""durability": "write_ahead""#);
         let (mut exchange, flow) = one.begin(&[&POST, headers].concat());
         assert_eq!(flow, Flow::Pause);
-        journal::woken(&one.host, &mut one.vm, 1, 1);
+        one.wake();
         assert_eq!(one.sent(1).2[0].state, i32::from(State::Begun));
         one.acknowledge(1);
         assert_eq!(one.host.resumed.borrow()[..], [(2, Side::Request)]);
@@ -375,7 +374,7 @@ fn a_body_one_byte_too_long_has_its_hash_however_it_ends() {
         let (mut exchange, _) = one.begin(&POST);
         let body = "x".repeat(1025);
         one.upload(&mut exchange, &body, ends_with_it);
-        journal::woken(&one.host, &mut one.vm, 1, 1);
+        one.wake();
         let half = one.sent(1).2[0].request.clone().unwrap();
         assert_eq!((half.body.len(), half.body_len, half.truncated), (1024, 1025, true));
         one.acknowledge(1);
@@ -397,7 +396,7 @@ fn what_was_written_ahead_by_its_head_has_its_body_in_its_end() {
         let mut one = one(r#""durability": "write_ahead", "body_bytes_max": 1024"#);
         let grpc = ("content-type", "application/grpc");
         let (mut exchange, _) = one.begin(&[POST[0], POST[1], grpc]);
-        journal::woken(&one.host, &mut one.vm, 1, 1);
+        one.wake();
         one.acknowledge(1);
         let body = "x".repeat(len);
         one.upload(&mut exchange, &body, false);
@@ -416,7 +415,7 @@ fn a_piece_that_could_not_be_read_leaves_no_hash() {
     let mut one = one(r#""durability": "write_ahead", "body_bytes_max": 1024"#);
     let (mut exchange, _) = one.begin(&POST);
     one.upload(&mut exchange, &"x".repeat(1025), false);
-    journal::woken(&one.host, &mut one.vm, 1, 1);
+    one.wake();
     one.acknowledge(1);
     one.host.buffer.borrow_mut().clear();
     exchange.request_body(&one.host, &mut one.vm, 10, false);

@@ -247,12 +247,16 @@ impl Calls for Turn {
         self.own.queue(name)
     }
 
-    fn wake(&self, queue: u32) -> Result<(), HostError> {
-        self.own.wake(queue)
+    fn find_queue(&self, name: &str) -> Result<Option<u32>, HostError> {
+        self.own.find_queue(name)
     }
 
-    fn woken(&self, queue: u32) -> Result<bool, HostError> {
-        self.own.woken(queue)
+    fn wake(&self, queue: u32, message: &[u8]) -> Result<(), HostError> {
+        self.own.wake(queue, message)
+    }
+
+    fn take(&self, queue: u32) -> Result<Option<Vec<u8>>, HostError> {
+        self.own.take(queue)
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Meeting {
     Owner(Place),
     /// It is a duplicate of what stands there.
     Duplicate(Place, Effect),
+    /// It would be the first, and did not ask to be.
+    Absent,
     /// There is no place for it.
     Full,
 }
@@ -75,6 +77,30 @@ pub fn arrive(
     vm: &mut Vm,
     keyed: &Keyed,
     policy: &Policy,
+    moment: &Moment<'_>,
+) -> Result<Meeting, StoreFailure> {
+    meet(host, vm, (keyed, policy), true, moment)
+}
+
+/// Says what stands in a request's way, without claiming its key.
+///
+/// # Errors
+/// [`StoreFailure`] if the store does not answer.
+pub fn peek(
+    host: &impl Host,
+    vm: &mut Vm,
+    keyed: &Keyed,
+    policy: &Policy,
+    moment: &Moment<'_>,
+) -> Result<Meeting, StoreFailure> {
+    meet(host, vm, (keyed, policy), false, moment)
+}
+
+fn meet(
+    host: &impl Host,
+    vm: &mut Vm,
+    (keyed, policy): (&Keyed, &Policy),
+    may_claim: bool,
     moment: &Moment<'_>,
 ) -> Result<Meeting, StoreFailure> {
     let Moment { now, limits } = *moment;
@@ -116,6 +142,9 @@ pub fn arrive(
             holder_lives,
             over,
         });
+        if effect == Effect::Forward && !may_claim {
+            return Ok(Meeting::Absent);
+        }
         if next != way {
             bucket.put(at, &next);
             if !host.replace_shared(names.bucket(n), bucket.bytes(), number)? {

@@ -1,6 +1,6 @@
 //! A repeat: its body is swallowed and hashed, and at its end it gets what the first request left.
 
-use crate::asked::Asked;
+use crate::asked::{Asked, Piece};
 use crate::claims::{self, Place, StoreFailure};
 use crate::host::{Host, Side};
 use crate::metrics::Count;
@@ -10,9 +10,9 @@ use crate::vm::{Parked, Vm};
 use reprise_core::claim::geometry::Name;
 use reprise_core::claim::record::{Kind, Record};
 use reprise_core::claim::{Effect, State};
-use reprise_core::config::{OnUnknown, Policy};
+use reprise_core::config::{Document, OnUnknown, Policy};
 use reprise_core::fingerprint::BodyHash;
-use reprise_core::gate::Keyed;
+use reprise_core::gate::{Keyed, Repeat, repeat};
 use reprise_core::http::Pairs;
 use reprise_core::problem::{Dialect, Problem};
 use reprise_core::time::MonoMillis;
@@ -24,6 +24,10 @@ const HELD_BYTES_MAX: usize = 64 * 1024;
 
 /// A request whose key was claimed before.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that is so of it, or not"
+)]
 pub struct Duplicate {
     place: Place,
     met: Effect,
@@ -34,6 +38,11 @@ pub struct Duplicate {
     body_is_whole: bool,
     read: usize,
     counted: u64,
+    /// Whether it waits while the first request runs, so that its body is kept as long as it may be.
+    waits: bool,
+    is_kept: bool,
+    has_waited: bool,
+    is_step: bool,
     is_timed: bool,
     heard: Rc<Cell<MonoMillis>>,
     answered: Rc<Cell<bool>>,
@@ -60,6 +69,10 @@ impl Duplicate {
             body_is_whole: true,
             read: 0,
             counted: 0,
+            waits: repeat(met, &asked.policy, asked.request.is_step) == Repeat::Wait,
+            is_kept: true,
+            has_waited: false,
+            is_step: asked.request.is_step,
             is_timed,
             heard: Rc::new(Cell::new(now)),
             answered: Rc::new(Cell::new(false)),
@@ -78,8 +91,8 @@ impl Duplicate {
         }
     }
 
-    /// Swallows a piece of the body; `len` bytes are in the host's buffer, of which some were read before.
-    pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize) {
+    /// Takes in a piece of the body; `len` bytes are in the host's buffer, of which some were read before.
+    pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, Piece { len, ended }: Piece, document: &Document) {
         // The tick that looks at it is no finer than its own times.
         self.heard.set(vm.ticked.unwrap_or_default().max(self.heard.get()));
         if self.met != Effect::RefuseMismatch && self.read < len {
@@ -88,11 +101,72 @@ impl Duplicate {
                 _ => self.body_is_whole = false,
             }
         }
-        self.count(vm, self.body.held_bytes() as u64);
+        if let (true, Some(store)) = (ended, &vm.store) {
+            self.body.end(&store.secrets);
+        }
         self.read = len;
-        if len >= HELD_BYTES_MAX && host.drain_request(len).is_ok() {
+        let held = self.body.held_bytes() as u64;
+        self.is_kept &= self.waits
+            && len as u64 <= document.hold_bytes_max
+            && vm.held_bytes + len as u64 <= document.store.buffered_bytes_max;
+        let kept = if self.is_kept { len as u64 } else { 0 };
+        self.count(vm, held + kept);
+        if len >= HELD_BYTES_MAX && !self.is_kept && host.drain_request(len).is_ok() {
             self.read = 0;
         }
+    }
+
+    /// Counts the bytes in the host's buffer that were read.
+    #[must_use]
+    pub const fn read(&self) -> usize {
+        self.read
+    }
+
+    /// Tells whether it waits while the first request runs.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// Tells whether it waits now: nobody answered it in its place.
+    #[must_use]
+    pub fn may_wait(&self) -> bool {
+        self.waits && !self.answered.get()
+    }
+
+    /// Tells whether it could run itself: its whole body is still there.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        self.is_kept && self.waits
+    }
+
+    /// Tells whether it is a step of a replay.
+    #[must_use]
+    pub const fn is_step(&self) -> bool {
+        self.is_step
+    }
+
+    /// Shows what it asks for, and how its route wants that done.
+    #[must_use]
+    pub const fn asks(&self) -> (&Keyed, &Rc<Policy>) {
+        (&self.keyed, &self.policy)
+    }
+
+    /// Takes note of what it found after it had waited.
+    pub const fn found(&mut self, place: Place, met: Effect) {
+        (self.place, self.met, self.has_waited) = (place, met, true);
+    }
+
+    /// Tells the place of the record that its upstream is told of, if it decides itself.
+    #[must_use]
+    pub fn is_told(&self) -> Option<Place> {
+        (repeat(self.met, &self.policy, self.is_step) == Repeat::Tell).then_some(self.place)
+    }
+
+    /// Gives up its body's fingerprint, and whether it is of the whole body.
+    pub fn into_body(mut self, vm: &mut Vm) -> (Keyed, Rc<Policy>, BodyHash, bool) {
+        self.give_back(vm);
+        (self.keyed, self.policy, self.body, self.body_is_whole)
     }
 
     /// Counts the bytes that this duplicate holds into the VM's sum.
@@ -130,7 +204,8 @@ impl Duplicate {
             vm.metrics.count(Count::StoreError);
             return respond(host, root, &Problem::StoreUnavailable, self.dialect);
         };
-        vm.metrics.count(Count::Answer);
+        vm.metrics
+            .count(if self.has_waited { Count::Waited } else { Count::Answer });
         let status = self.policy.answer_status.unwrap_or(record.status);
         send(host, (status, None), record.pairs, record.body);
         Mend::of(&record)
@@ -208,12 +283,12 @@ impl Duplicate {
         Verdict::Problem(Problem::InFlight { status, retry_after_s }, Count::Conflict)
     }
 
-    /// What a duplicate is told that cannot be held.
+    /// What a duplicate is told that cannot be held, or not any longer.
     #[must_use]
-    pub fn in_flight_problem(&self) -> Problem {
+    pub fn in_flight_problem(&self, retry_after_s: u8) -> Problem {
         Problem::InFlight {
             status: self.policy.in_flight_status,
-            retry_after_s: 1,
+            retry_after_s,
         }
     }
 }

@@ -4,6 +4,7 @@
 mod admission;
 mod aside;
 mod holds;
+mod waits;
 
 pub use self::aside::act;
 
@@ -21,6 +22,7 @@ use crate::root::Root;
 use crate::signed::Unproven;
 use crate::tape::Tape;
 use crate::vm::Vm;
+use crate::waiting::Waiting;
 use reprise_core::http::Pairs;
 use reprise_core::problem::{Dialect, Problem};
 use std::rc::Rc;
@@ -61,6 +63,8 @@ enum Stage {
     Unproven(Box<Unproven>),
     Owner(Box<Owner>),
     Duplicate(Box<Duplicate>),
+    /// A repeat whose request has ended, and whose first request runs.
+    Waiting(Box<Waiting>),
     /// A repeat that went on to an upstream that decides itself.
     Manual(Box<Manual>),
     /// It has our answer, which is mended when it passes by.
@@ -87,9 +91,15 @@ impl Exchange {
     /// Takes in a piece of the request's body; `len` bytes are in the host's buffer.
     pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) -> Flow {
         self.come_back(vm);
-        if let Some(flow) = self.prove(host, vm, len, ended) {
-            return flow;
-        }
+        let flow = match self.prove(host, vm, len, ended) {
+            Some(flow) => flow,
+            None => self.take_in(host, vm, len, ended),
+        };
+        self.step_aside_to_wait(vm);
+        flow
+    }
+
+    fn take_in(&mut self, host: &impl Host, vm: &mut Vm, len: usize, ended: bool) -> Flow {
         let before = self.buffered(Side::Request).min(len);
         let piece = Piece {
             len: len - before,
@@ -111,13 +121,15 @@ impl Exchange {
                 self.hold_request(host, vm, len, ended)
             }
             Stage::Duplicate(duplicate) => {
-                duplicate.request_body(host, vm, len);
-                if ended {
-                    self.settle(host, vm);
+                if let Some(root) = &self.root {
+                    duplicate.request_body(host, vm, len, &root.document);
                 }
-                Flow::Pause
+                match ended {
+                    true => self.settle(host, vm),
+                    false => Flow::Pause,
+                }
             }
-            Stage::Replied(_) | Stage::Unproven(_) => Flow::Pause,
+            Stage::Replied(_) | Stage::Unproven(_) | Stage::Waiting(_) => Flow::Pause,
         }
     }
 
@@ -150,12 +162,20 @@ impl Exchange {
         self.request_body(host, vm, 0, true)
     }
 
-    fn settle(&mut self, host: &impl Host, vm: &mut Vm) {
+    fn settle(&mut self, host: &impl Host, vm: &mut Vm) -> Flow {
         vm.parked.remove(&self.id);
-        if let (Stage::Duplicate(duplicate), Some(root)) = (&mut self.stage, &self.root) {
-            let mend = duplicate.settle(host, vm, root);
-            duplicate.give_back(vm);
-            self.stage = Stage::Replied(mend);
+        match (std::mem::replace(&mut self.stage, Stage::Passing), self.root.clone()) {
+            (Stage::Duplicate(duplicate), Some(_)) if duplicate.may_wait() => self.wait(host, vm, duplicate),
+            (Stage::Duplicate(mut duplicate), Some(root)) => {
+                let mend = duplicate.settle(host, vm, &root);
+                duplicate.give_back(vm);
+                self.stage = Stage::Replied(mend);
+                Flow::Pause
+            }
+            (stage, _) => {
+                self.stage = stage;
+                Flow::Pause
+            }
         }
     }
 
@@ -194,6 +214,7 @@ impl Exchange {
                 | Stage::Passing
                 | Stage::Unkeyed
                 | Stage::Duplicate(_)
+                | Stage::Waiting(_)
                 | Stage::Unproven(_),
                 _,
             ) => {}
@@ -294,6 +315,7 @@ impl Exchange {
         self.come_back(vm);
         self.take_back(host, vm);
         self.forget_waiting(vm);
+        self.forget_wait(host, vm);
         if let Some(tape) = self.tape.take() {
             captures::finish(host, vm, *tape);
         }
@@ -311,6 +333,7 @@ impl Exchange {
                 | Stage::Passing
                 | Stage::Unkeyed
                 | Stage::Replied(_)
+                | Stage::Waiting(_)
                 | Stage::Unproven(_),
                 _,
             ) => {}

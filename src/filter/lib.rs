@@ -28,6 +28,8 @@ pub mod sweeper;
 pub mod tally;
 pub mod tape;
 pub mod vm;
+pub mod waiters;
+pub mod waiting;
 
 #[cfg(target_arch = "wasm32")]
 mod plugin;

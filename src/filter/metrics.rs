@@ -23,6 +23,8 @@ counters! {
     Miss = "reprise_requests_outcome=.=miss;.;_total",
     /// A duplicate that got the recorded response.
     Answer = "reprise_requests_outcome=.=answer;.;_total",
+    /// A duplicate that waited for the recorded response, and got it.
+    Waited = "reprise_requests_outcome=.=waited;.;_total",
     /// A duplicate of a request that still runs.
     Conflict = "reprise_requests_outcome=.=conflict;.;_total",
     /// A key that belongs to another request.

@@ -2,13 +2,15 @@
 
 use crate::asked::{Asked, Piece};
 use crate::claims::{self, Finish, Moment, Place};
+use crate::duplicate::Duplicate;
 use crate::host::Host;
 use crate::metrics::Count;
 use crate::vm::Vm;
+use crate::waiters;
 use reprise_core::answer;
 use reprise_core::claim::record::{Kind, Record};
 use reprise_core::claim::{Effect, End};
-use reprise_core::config::{Policy, StoreLimits};
+use reprise_core::config::{InFlight, Policy, StoreLimits};
 use reprise_core::fingerprint::BodyHash;
 use reprise_core::gate::Keyed;
 use reprise_core::http::Pairs;
@@ -44,15 +46,22 @@ impl Owner {
     pub fn new(place: Place, asked: &Asked<'_>) -> Self {
         let announced = asked.request.content_length();
         Self {
-            place,
-            keyed: asked.keyed,
             body: BodyHash::new(&asked.policy, &asked.request),
-            policy: Rc::clone(&asked.policy),
+            ..Self::begin(place, (asked.keyed, Rc::clone(&asked.policy)), asked.ended, announced)
+        }
+    }
+
+    fn begin(place: Place, (keyed, policy): (Keyed, Rc<Policy>), ended: bool, announced: Option<u64>) -> Self {
+        Self {
+            place,
+            keyed,
+            body: BodyHash::default(),
+            policy,
             announced,
             body_is_whole: true,
             head_is_lost: false,
             ending: Ending {
-                request_ended: asked.ended,
+                request_ended: ended,
                 request_whole: announced == Some(0),
                 response: None,
                 response_ended: false,
@@ -63,6 +72,19 @@ impl Owner {
             copy: Vec::new(),
             counted: 0,
         }
+    }
+
+    /// Begins with the claim that a duplicate made which had waited: its request has ended.
+    #[must_use]
+    pub fn heir(vm: &mut Vm, duplicate: Duplicate, place: Place) -> Self {
+        let (keyed, policy, body, body_is_whole) = duplicate.into_body(vm);
+        let mut owner = Self {
+            body,
+            body_is_whole,
+            ..Self::begin(place, (keyed, policy), true, Some(0))
+        };
+        owner.count(vm);
+        owner
     }
 
     /// Hashes a piece of the request's body; none if it could not be read.
@@ -221,7 +243,15 @@ impl Owner {
             }
         };
         vm.metrics.count(count);
+        self.wake(host, vm, matches!(finish, Finish::Release));
         self.give_back(vm);
+    }
+
+    /// Wakes who waits for this request's end: on its route duplicates may.
+    fn wake(&self, host: &impl Host, vm: &mut Vm, is_released: bool) {
+        if self.policy.in_flight == InFlight::Wait {
+            waiters::wake(host, vm, &self.place, is_released);
+        }
     }
 
     /// Gives the claim back: the request was not forwarded.
@@ -238,6 +268,7 @@ impl Owner {
             }
         };
         vm.metrics.count(count);
+        self.wake(host, vm, true);
         self.give_back(vm);
     }
 

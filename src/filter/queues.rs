@@ -3,6 +3,7 @@
 use crate::host::{Calls, Host};
 use crate::publisher;
 use crate::vm::Vm;
+use crate::waiters;
 use hashbrown::HashMap;
 use reprise_core::time::Millis;
 
@@ -79,6 +80,9 @@ pub fn woken(host: &impl Host, vm: &mut Vm, queue: u32, root_context: u32) {
             Ok(Some(message)) => ways.extend(way(&message).filter(|way| !ways.contains(way))),
             Ok(None) | Err(_) => break,
         }
+    }
+    for way in ways {
+        waiters::look(host, vm, way, root_context);
     }
     publisher::send(host, vm, host.now(), root_context);
 }

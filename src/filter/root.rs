@@ -13,6 +13,7 @@ use crate::structs;
 use crate::sweeper::{self, Walk};
 use crate::tally;
 use crate::vm::{Parked, Vm};
+use crate::waiters;
 use hashbrown::HashMap;
 use reprise_core::claim::usage::{Principals, Usage};
 use reprise_core::config::{ConfigErrors, Document, Policy, Selection};
@@ -39,6 +40,8 @@ pub struct Root {
     /// Whether requests with a safe method are looked at.
     pub captures_safe_methods: bool,
     period: Cell<Millis>,
+    /// Whether ticks come faster for the sake of those who wait.
+    is_hurried: Cell<bool>,
     unknown_retain: Millis,
     metadata: RefCell<Metadata>,
     policies: RefCell<HashMap<(Selection, u32), Rc<Policy>>>,
@@ -98,6 +101,7 @@ impl Root {
         Self {
             captures_safe_methods: document.captures_safe_methods(),
             period: Cell::new(period),
+            is_hurried: Cell::new(false),
             document,
             unknown_retain,
             metadata: RefCell::default(),
@@ -141,10 +145,11 @@ impl Root {
     pub fn tick(&self, host: &impl Host, vm: &mut Vm, root_context: u32) {
         let now = host.now();
         publisher::tick(host, vm, now, root_context);
+        waiters::tick(host, vm, now, root_context);
         // Several plugins may share the VM: whoever comes first does the work.
-        let due_after = match self.period.get() {
-            TICK_FAST => Millis(slow_tick(&self.document).0.saturating_sub(TICK_FAST.0)),
-            _ => Millis(20),
+        let due_after = match self.period.get() == TICK_FAST || self.is_hurried.get() {
+            true => Millis(slow_tick(&self.document).0.saturating_sub(TICK_FAST.0)),
+            false => Millis(20),
         };
         if vm.ticked.is_none_or(|last| now.since(last) >= due_after) {
             vm.ticked = Some(now);
@@ -154,6 +159,17 @@ impl Root {
         if self.period.get() > TICK_FAST && vm.captures.ledger.seen() > 0 && host.tick_every(TICK_FAST).is_ok() {
             self.period.set(TICK_FAST);
             vm.is_captured = true;
+        }
+        if self.is_hurried.get() && vm.waits.is_empty() && host.tick_every(self.period.get()).is_ok() {
+            self.is_hurried.set(false);
+        }
+    }
+
+    /// Has ticks come fast while somebody waits, so that nobody waits for longer than it may.
+    pub fn hurry(&self, host: &impl Host) {
+        let is_slow = self.period.get() > TICK_FAST && !self.is_hurried.get();
+        if is_slow && host.tick_every(TICK_FAST).is_ok() {
+            self.is_hurried.set(true);
         }
     }
 

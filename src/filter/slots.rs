@@ -68,9 +68,14 @@ impl Lease {
         if self.held.is_some_and(|held| held.lease_end <= now) {
             self.renew(host, now, lease)?;
         }
-        Ok(self
-            .held
-            .is_some_and(|held| held.at == fence.slot && held.epoch == fence.epoch))
+        Ok(self.is_own(fence))
+    }
+
+    /// Tells whether a fence is of this worker's slot, as it holds it now.
+    #[must_use]
+    pub fn is_own(&self, fence: &Fence) -> bool {
+        self.held
+            .is_some_and(|held| held.at == fence.slot && held.epoch == fence.epoch)
     }
 
     /// Tells whether the holder of `fence` lives; where the copy says dead, the table itself is asked.

@@ -13,6 +13,7 @@ use crate::slots::Lease;
 use crate::store::Store;
 use crate::sweeper::Sweep;
 use crate::tally::Bench;
+use crate::waiters::Waits;
 use hashbrown::HashMap;
 use reprise_core::claim::Fence;
 use reprise_core::claim::usage::{Principals, Rank, Usage};
@@ -41,6 +42,8 @@ pub struct Vm {
     pub parked: HashMap<u32, Parked>,
     /// Exchanges for which the root acts, by context.
     pub aside: HashMap<u32, Box<Exchange>>,
+    /// Duplicates that wait for the first request of their key.
+    pub waits: Waits,
     /// Bytes of copies that this VM holds.
     pub held_bytes: u64,
     /// Ends that could not be written; the tick tries again.

@@ -71,7 +71,7 @@ impl Waiters {
 
     /// Finds who runs if the claim of a way is released: the longest whose body is kept, and whose worker lives.
     #[must_use]
-    pub fn heir(&self, at: u8, lives: impl Fn(&Fence) -> bool) -> Option<&Waiter> {
+    pub fn heir(&self, at: u8, mut lives: impl FnMut(&Fence) -> bool) -> Option<&Waiter> {
         self.of(at).find(|waiter| waiter.is_kept && lives(&waiter.by))
     }
 }

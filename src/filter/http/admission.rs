@@ -36,6 +36,12 @@ struct Head<'a> {
 impl Exchange {
     /// Decides about a request by its head.
     pub fn request_headers(&mut self, host: &impl Host, vm: &mut Vm, ended: bool) -> Flow {
+        let flow = self.meet_head(host, vm, ended);
+        self.step_aside_to_wait(vm);
+        flow
+    }
+
+    fn meet_head(&mut self, host: &impl Host, vm: &mut Vm, ended: bool) -> Flow {
         let Some(root) = self.root.clone() else {
             return Flow::Continue;
         };
@@ -129,7 +135,7 @@ impl Exchange {
         } else {
             self.protect(host, vm, &head, (Rc::clone(&policy), bad_metadata))
         };
-        let goes_on = flow == Flow::Continue;
+        let goes_on = flow == Flow::Continue || self.may_run();
         self.tape = match captures::begin(host, vm, (&root, &policy), (map, selected, &proofs), goes_on) {
             Ok(tape) => tape,
             Err(Uncaptured) => return self.refuse_held(host, vm, Why::Uncaptured),
@@ -240,7 +246,8 @@ impl Exchange {
                 let duplicate = Duplicate::new(place, effect, asked, (now, began.is_some()));
                 self.hold(host, vm, duplicate, *ended)
             }
-            Ok(Meeting::Full) => {
+            // Nothing is absent to who claims it.
+            Ok(Meeting::Full | Meeting::Absent) => {
                 vm.metrics.count(Count::Capacity);
                 self.refuse(host, &root, &Problem::Capacity)
             }
@@ -260,7 +267,12 @@ impl Exchange {
         (place, effect): (&Place, Effect),
     ) -> Option<Flow> {
         self.stage = match repeat(effect, &asked.policy, asked.request.is_step) {
-            Repeat::Hold | Repeat::Wait => return None,
+            Repeat::Hold => return None,
+            Repeat::Wait => {
+                // Taken off now, as it may run later.
+                take_off(host, &asked.request);
+                return None;
+            }
             Repeat::Run => {
                 take_off(host, &asked.request);
                 vm.metrics.count(Count::Ran);
@@ -282,7 +294,10 @@ impl Exchange {
         if !ended && vm.held_bytes >= root.document.store.buffered_bytes_max {
             vm.metrics.count(Count::Conflict);
             let root = Rc::clone(root);
-            return self.refuse(host, &root, &duplicate.in_flight_problem());
+            return self.refuse(host, &root, &duplicate.in_flight_problem(1));
+        }
+        if ended && duplicate.waits() {
+            return self.wait(host, vm, Box::new(duplicate));
         }
         if ended {
             self.stage = Stage::Replied(duplicate.settle(host, vm, root));

@@ -63,6 +63,9 @@ impl Exchange {
 
     /// Tells how much of a half's buffer was read before.
     pub(super) fn buffered(&self, side: Side) -> usize {
+        if let (Stage::Duplicate(duplicate), Side::Request) = (&self.stage, side) {
+            return duplicate.read();
+        }
         self.holds.as_ref().map_or(0, |holds| {
             let held = match side {
                 Side::Request => &holds.request,

@@ -8,6 +8,7 @@ mod fields;
 mod kind;
 mod overrides;
 mod policy;
+mod preset;
 mod rate;
 mod read;
 mod routes;
@@ -21,8 +22,8 @@ pub use capture::{
 pub use error::{ConfigError, ConfigErrors};
 pub use overrides::Overrides;
 pub use policy::{
-    Anonymous, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnIncomplete, OnUnknown, Policy, ReleaseOn, Scope,
-    StatusSet,
+    Anonymous, Encoder, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnIncomplete, OnUnknown, Part, Policy,
+    ReleaseOn, Scope, StatusSet,
 };
 pub use rate::Rate;
 pub use routes::{Routes, Selection};

@@ -115,6 +115,12 @@ impl BodyHash {
         }
     }
 
+    /// Tells whether all that comes is copied, because it may be JSON.
+    #[must_use]
+    pub const fn keeps_copy(&self) -> bool {
+        self.json.is_some() && self.long.is_none()
+    }
+
     /// Counts the bytes that are held in memory.
     #[must_use]
     pub fn held_bytes(&self) -> usize {

@@ -210,7 +210,7 @@ pub fn origin(details: &[u8]) -> Origin {
 mod tests {
     use super::*;
     use crate::config::{
-        Anonymous, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnUnknown, ReleaseOn, Scope, StatusSet,
+        Anonymous, Encoder, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnUnknown, ReleaseOn, Scope, StatusSet,
     };
     use alloc::string::String;
     use alloc::vec::Vec;
@@ -230,6 +230,7 @@ mod tests {
             namespace: None,
             scope: Scope::Principal,
             anonymous: Anonymous::Share,
+            encoder: Encoder::Standard,
             fingerprint: Fingerprint::Raw,
             fields: Vec::new(),
             json_bytes_max: 0,

@@ -95,10 +95,16 @@ impl Duplicate {
     pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, Piece { len, ended }: Piece, document: &Document) {
         // The tick that looks at it is no finer than its own times.
         self.heard.set(vm.ticked.unwrap_or_default().max(self.heard.get()));
-        if self.met != Effect::RefuseMismatch && self.read < len {
-            match (host.body(Side::Request, self.read, len - self.read), &vm.store) {
-                (Ok(piece), Some(store)) => self.body.push(piece, &store.secrets),
-                _ => self.body_is_whole = false,
+        if self.met != Effect::RefuseMismatch && self.read < len && self.body_is_whole {
+            let fresh = len - self.read;
+            let fits = !self.body.keeps_copy() || vm.held_bytes + fresh as u64 <= document.store.buffered_bytes_max;
+            let piece = fits.then(|| host.body(Side::Request, self.read, fresh).ok()).flatten();
+            match (piece, &vm.store) {
+                (Some(piece), Some(store)) => self.body.push(piece, &store.secrets),
+                _ => {
+                    self.body_is_whole = false;
+                    self.body = BodyHash::default();
+                }
             }
         }
         if let (true, Some(store)) = (ended, &vm.store) {

@@ -4,6 +4,7 @@
 mod admission;
 mod aside;
 mod holds;
+mod naming;
 mod waits;
 
 pub use self::aside::act;
@@ -21,6 +22,7 @@ use crate::reply::{Mend, respond};
 use crate::root::Root;
 use crate::signed::Unproven;
 use crate::tape::Tape;
+use crate::unnamed::Unnamed;
 use crate::vm::Vm;
 use crate::waiting::Waiting;
 use reprise_core::http::Pairs;
@@ -61,6 +63,8 @@ enum Stage {
     Unkeyed,
     /// It is signed, and held until its body proves to be what was signed.
     Unproven(Box<Unproven>),
+    /// It is held until its key has a name.
+    Unnamed(Box<Unnamed>),
     Owner(Box<Owner>),
     Duplicate(Box<Duplicate>),
     /// A repeat whose request has ended, and whose first request runs.
@@ -93,7 +97,10 @@ impl Exchange {
         self.come_back(vm);
         let flow = match self.prove(host, vm, len, ended) {
             Some(flow) => flow,
-            None => self.take_in(host, vm, len, ended),
+            None => match self.name(host, vm, len, ended) {
+                Ok(len) => self.take_in(host, vm, len, ended),
+                Err(flow) => flow,
+            },
         };
         self.step_aside_to_wait(vm);
         flow
@@ -114,7 +121,11 @@ impl Exchange {
         match &mut self.stage {
             Stage::Passing | Stage::Unkeyed | Stage::Manual(_) => self.hold_request(host, vm, len, ended),
             Stage::Owner(owner) => {
-                owner.request_body(vm, bytes, piece);
+                let most = self
+                    .root
+                    .as_ref()
+                    .map_or(0, |root| root.document.store.buffered_bytes_max);
+                owner.request_body(vm, bytes, piece, most);
                 if ended {
                     self.complete(host, vm);
                 }
@@ -122,14 +133,14 @@ impl Exchange {
             }
             Stage::Duplicate(duplicate) => {
                 if let Some(root) = &self.root {
-                    duplicate.request_body(host, vm, len, &root.document);
+                    duplicate.request_body(host, vm, Piece { len, ended }, &root.document);
                 }
                 match ended {
                     true => self.settle(host, vm),
                     false => Flow::Pause,
                 }
             }
-            Stage::Replied(_) | Stage::Unproven(_) | Stage::Waiting(_) => Flow::Pause,
+            Stage::Replied(_) | Stage::Unproven(_) | Stage::Unnamed(_) | Stage::Waiting(_) => Flow::Pause,
         }
     }
 
@@ -215,6 +226,7 @@ impl Exchange {
                 | Stage::Unkeyed
                 | Stage::Duplicate(_)
                 | Stage::Waiting(_)
+                | Stage::Unnamed(_)
                 | Stage::Unproven(_),
                 _,
             ) => {}
@@ -327,6 +339,7 @@ impl Exchange {
                 vm.parked.remove(&self.id);
                 duplicate.give_back(vm);
             }
+            (Stage::Unnamed(mut unnamed), _) => unnamed.give_back(vm),
             (
                 Stage::Owner(_)
                 | Stage::Manual(_)

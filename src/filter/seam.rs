@@ -3,6 +3,7 @@
 mod boots;
 mod captures;
 mod claims;
+mod encoders;
 mod exchanges;
 mod fingerprints;
 mod interleaved;

@@ -5,13 +5,14 @@ mod capture;
 pub(super) use capture::{CaptureFields, OnlyFields, RedactFields, SampleFields};
 
 use super::kind::{
-    AnswerStatus, Flag, HeaderName, HostText, MethodNames, Pointer, PrincipalSources, ProblemStatuses,
+    AnswerStatus, EncoderKind, Flag, HeaderName, HostText, MethodNames, Pointer, PrincipalSources, ProblemStatuses,
     ProtectedMethods, ReleaseStatuses, choice, in_steps, list, nullable, rules, statuses, text, uri, whole,
 };
+use super::preset::Preset;
 use super::table::{fields, table};
 use super::{
-    Anonymous, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnFull, OnIncomplete, OnUnknown, PrincipalSource,
-    ReleaseOn, Scope, StatusSet,
+    Anonymous, Encoder, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnFull, OnIncomplete, OnUnknown,
+    PrincipalSource, ReleaseOn, Scope, StatusSet,
 };
 use alloc::string::String;
 use alloc::vec;
@@ -152,6 +153,11 @@ fields! {
         /// What a key means if no source names the caller. share: all such callers share their keys; refuse: 401.
         anonymous: Anonymous = choice(&[("share", Anonymous::Share), ("refuse", Anonymous::Refuse)], &[]),
             Anonymous::Share;
+        /// What names a key besides its namespace and its caller. standard: the key alone; django: what the middleware for
+        /// Django digests, key, path, method, body and authorization, so that another body is another key; parts: these
+        /// of key (always), method, path, query, body and `header:NAME`. Where the body is a part, requests are held to
+        /// their ends, up to `limits.hold_bytes_max`.
+        encoder: Encoder = EncoderKind, Encoder::Standard;
         /// What tells two requests with one key apart. raw: method, path, query, media type and the body's bytes; none:
         /// nothing, every repeat of a key gets the first answer; json: as raw, but of a body that is JSON what it says:
         /// order of names and white space do not count, numbers count as written.
@@ -196,7 +202,6 @@ fields! {
         in_flight_status: u64 = whole(400..=599), 409;
     }
     later {
-        encoder = "standard";
         store = "shared_data";
         execution = "inline";
         detached_cluster = null;
@@ -207,6 +212,9 @@ fields! {
 fields! {
     /// What only the document says about keys.
     pub(super) struct StoreFields {
+        /// Other defaults of the fields that follow, which win where they are written. django: those of the middleware
+        /// for Django; with `mode: off` beside it those of its opt-in form.
+        preset: Option<Preset> = nullable(choice(&[("django", Preset::Django)], &[])), None;
         /// any: a structured-field string and a bare token are the same key; structured: a bare token is refused.
         header_syntax: HeaderSyntax = choice(
             &[("any", HeaderSyntax::Any), ("structured", HeaderSyntax::Structured)],
@@ -232,9 +240,7 @@ fields! {
         /// Longest time that an upstream may ask a record to live (Reprise-Retain), in seconds.
         retain_max_s: u64 = whole(1..=RETAIN_S_MAX), RETAIN_S_MAX;
     }
-    later {
-        preset = null;
-    }
+    later {}
 }
 
 fields! {

@@ -103,6 +103,7 @@ impl RouteFields {
         put(&mut policy.namespace, self.namespace.as_ref());
         put(&mut policy.scope, self.scope.as_ref());
         put(&mut policy.anonymous, self.anonymous.as_ref());
+        put(&mut policy.encoder, self.encoder.as_ref());
         put(&mut policy.fingerprint, self.fingerprint.as_ref());
         put(&mut policy.fields, self.fields.as_ref());
         put(&mut policy.json_bytes_max, self.json_bytes_max.as_ref());
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn every_field_is_applied() {
         let all = json!({"mode": "required", "methods": "unsafe", "header": "x-key", "header_aliases": ["x-other"],
-            "namespace": "shop", "scope": "endpoint", "anonymous": "refuse", "fingerprint": "json", "fields": ["/a"], "json_bytes_max": 2048, "in_flight": "wait",
+            "namespace": "shop", "scope": "endpoint", "anonymous": "refuse", "encoder": "django", "fingerprint": "json", "fields": ["/a"], "json_bytes_max": 2048, "in_flight": "wait",
             "max_wait_ms": 7, "retain_s": 5, "store_on": [207], "release_on": [], "on_unknown": "release", "on_incomplete": "unknown", "answer_status": 409, "in_flight_status": 423});
         let before = RouteFields::default().defaults();
         let mut after = before.clone();

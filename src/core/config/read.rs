@@ -63,7 +63,10 @@ impl Document {
     }
 
     fn checked(fields: &DocumentFields, problems: &mut Problems) -> Self {
-        let keys = fields.idempotency();
+        let mut keys = fields.idempotency();
+        if let Some(preset) = keys.1.preset() {
+            preset.fill(&mut keys.0);
+        }
         let place = Place::Root.field("idempotency");
         check_rate(fields, &keys, &place, problems);
         check_principal_share(&keys.1, &place, problems);
@@ -174,6 +177,7 @@ impl RouteFields {
             namespace: self.namespace(),
             scope: self.scope(),
             anonymous: self.anonymous(),
+            encoder: self.encoder(),
             fingerprint: self.fingerprint(),
             fields: self.fields(),
             json_bytes_max: self.json_bytes_max(),
@@ -308,7 +312,7 @@ mod tests {
                     capture, rules";
         refused(&json!({"version": 1, "nam": "x"}), want);
         let text = keys(&json!({"leese_ms": 5})).unwrap_err();
-        assert!(!text.contains("detached_cluster") && !text.contains("preset"), "{text}");
+        assert!(!text.contains("detached_cluster"), "{text}");
         assert!(text.contains("retain_s") && text.contains("lease_ms"), "{text}");
     }
 

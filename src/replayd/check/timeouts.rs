@@ -3,13 +3,11 @@
 use super::node::Node;
 use super::report::Report;
 use super::scene::Scene;
-use reprise_core::config::{Document, Durability};
+use reprise_core::config::{Document, Durability, InFlight, Policy};
 use std::iter::once;
 
 /// Envoy's own `stream_idle_timeout`.
 const IDLE_MS: u64 = 300_000;
-/// The document's own `max_wait_ms`.
-const WAIT_MS: u64 = 10_000;
 /// The document's own `hold_bytes_max`.
 const HOLD_BYTES: u64 = 4_063_232;
 
@@ -42,10 +40,10 @@ fn local_replies(scene: &Scene<'_>, report: &mut Report) {
 }
 
 fn idle_timeout(scene: &Scene<'_>, report: &mut Report) {
-    if scene.word("in_flight") != Some("wait") {
+    let waiting = policies(scene.document()).filter(|policy| policy.in_flight == InFlight::Wait);
+    let Some(wait_ms) = waiting.map(|policy| policy.max_wait.0).max() else {
         return;
-    }
-    let wait_ms = scene.raw["idempotency"]["max_wait_ms"].as_u64().unwrap_or(WAIT_MS);
+    };
     let idle_ms = scene.manager.millis("stream_idle_timeout").unwrap_or(IDLE_MS);
     if idle_ms != 0 && idle_ms <= wait_ms {
         let place = format!("{}.stream_idle_timeout", scene.manager.place);
@@ -56,16 +54,19 @@ fn idle_timeout(scene: &Scene<'_>, report: &mut Report) {
     }
 }
 
+/// Lists what the document says by default, and what each rule makes of it.
+fn policies(document: Option<&Document>) -> impl Iterator<Item = Policy> {
+    document.into_iter().flat_map(|document| {
+        let defaults = document.routes.defaults().clone();
+        once(defaults).chain(document.routes.rules().map(|(_, policy)| policy))
+    })
+}
+
 /// Tells whether something in the document holds whole bodies.
 fn holds_bodies(scene: &Scene<'_>) -> bool {
-    [
-        ("in_flight", "wait"),
-        ("store", "replayd"),
-        ("execution", "detached"),
-        ("encoder", "django"),
-    ]
-    .iter()
-    .any(|(name, word)| scene.word(name) == Some(word))
+    let later = [("store", "replayd"), ("execution", "detached")];
+    let holds = |policy: Policy| policy.in_flight == InFlight::Wait || policy.encoder.needs_body();
+    later.iter().any(|(name, word)| scene.word(name) == Some(word)) || policies(scene.document()).any(holds)
 }
 
 /// Tells how much of a body may be held, and by which field; none if no body is.
@@ -78,11 +79,8 @@ fn held_bytes(scene: &Scene<'_>) -> Option<Held> {
         bytes: hold_bytes_max,
         field: "hold_bytes_max",
     });
-    let policies = document.into_iter().flat_map(|document| {
-        let defaults = document.routes.defaults().capture.clone();
-        once(defaults).chain(document.routes.rules().map(|(_, policy)| policy.capture))
-    });
-    let ahead = policies.filter(|capture| capture.durability != Durability::Async);
+    let captures = policies(document).map(|policy| policy.capture);
+    let ahead = captures.filter(|capture| capture.durability != Durability::Async);
     let ahead = ahead.map(|capture| Held {
         bytes: capture.body_bytes_max.into(),
         field: "capture.body_bytes_max of what is written ahead",
@@ -174,6 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn streams_may_idle_longer_than_a_preset_lets_duplicates_wait() {
+        errors(
+            |envoy| {
+                document(envoy)["idempotency"] = json!({"preset": "django"});
+                manager(envoy)["stream_idle_timeout"] = json!("0.1s");
+            },
+            "is 100 ms; above max_wait_ms 100 is needed",
+        );
+    }
+
+    #[test]
     fn streams_may_idle_shortly_where_nobody_waits() {
         sound(|envoy| manager(envoy)["stream_idle_timeout"] = json!("1s"));
     }
@@ -203,6 +212,33 @@ mod tests {
             },
             "above hold_bytes_max 4063232 is needed",
         );
+    }
+
+    #[test]
+    fn a_body_limit_is_above_what_encoders_hold() {
+        for keys in [
+            json!({"preset": "django", "in_flight": "conflict"}),
+            json!({"encoder": "django"}),
+        ] {
+            errors(
+                |envoy| {
+                    document(envoy)["idempotency"] = keys;
+                    host(envoy)["request_body_buffer_limit"] = json!(4_063_232);
+                },
+                "above hold_bytes_max 4063232 is needed",
+            );
+        }
+        errors(
+            |envoy| {
+                document(envoy)["rules"] = json!([{"idempotency": {"encoder": {"parts": ["key", "body"]}}}]);
+                host(envoy)["request_body_buffer_limit"] = json!(4_063_232);
+            },
+            "above hold_bytes_max 4063232 is needed",
+        );
+        sound(|envoy| {
+            document(envoy)["idempotency"] = json!({"encoder": {"parts": ["key", "path"]}});
+            host(envoy)["request_body_buffer_limit"] = json!(4_063_232);
+        });
     }
 
     #[test]

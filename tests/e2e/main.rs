@@ -15,6 +15,7 @@ mod capture;
 mod concurrency;
 mod config;
 mod crash;
+mod encoders;
 mod host;
 mod hostile;
 mod identity;

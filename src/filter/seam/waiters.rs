@@ -42,7 +42,10 @@ fn release(worker: &mut Worker, exchange: &mut Exchange) {
         ("x-envoy-upstream-service-time", "1"),
         ("reprise-effect", "none"),
     ];
-    let once = ("upstream.request_attempt_count".to_owned(), 1_u64.to_le_bytes().to_vec());
+    let once = (
+        "upstream.request_attempt_count".to_owned(),
+        1_u64.to_le_bytes().to_vec(),
+    );
     worker.host.properties.borrow_mut().extend([once]);
     worker.answer_with(exchange, &headers, "");
 }

@@ -110,17 +110,7 @@ fn meet(
     let Some(by) = vm.lease.fence(host, now, limits.lease)? else {
         return Ok(Meeting::Full);
     };
-    let head = u16::from_le_bytes([keyed.head[0], keyed.head[1]]);
-    let unknown_until = now.plus(policy.unknown_retain);
-    let on_unknown = policy.on_unknown;
-    let arrival = Arrival {
-        tag: keyed.tag,
-        by,
-        principal_row: keyed.principal_row,
-        head,
-        on_unknown,
-        unknown_until,
-    };
+    let arrival = arrival(keyed, policy, by, now);
     for _ in 0..TRIES_MAX {
         let (mut bucket, number) = bucket(host, names.bucket(n))?;
         let Some((at, way, evicts)) = seat(vm, &bucket, &arrival, now, limits) else {
@@ -164,6 +154,18 @@ fn meet(
         ));
     }
     Err(StoreFailure)
+}
+
+const fn arrival(keyed: &Keyed, policy: &Policy, by: Fence, now: MonoMillis) -> Arrival {
+    let [low, high, ..] = keyed.head;
+    Arrival {
+        tag: keyed.tag,
+        by,
+        principal_row: keyed.principal_row,
+        head: u16::from_le_bytes([low, high]),
+        on_unknown: policy.on_unknown,
+        unknown_until: now.plus(policy.unknown_retain),
+    }
 }
 
 /// Takes a name that is taken once, until `expiry`; tells whether nobody had it before.

@@ -14,6 +14,7 @@ mod signed;
 mod store;
 mod turns;
 mod waiters;
+mod waits;
 
 /// A store of 64 keys, and times that a test can pass.
 pub(crate) const SMALL: &str = r#"{"version": 1, "idempotency": {"keys_max": 64, "retain_s": 2, "lease_ms": 300}}"#;

@@ -14,17 +14,17 @@ use reprise_core::claim::waiters::{Waiter, Waiters};
 use reprise_core::claim::{Fence, State};
 use reprise_core::config::StoreLimits;
 use reprise_core::time::{Millis, MonoMillis};
-use std::collections::BTreeMap;
 
 /// How often the tick has a waiter look that nobody wakes: whoever should have may be gone.
 const LOOK_EVERY: Millis = Millis(1000);
 
-/// The waiters of one worker: by way, in the order in which they came.
+/// The waiters of one worker, in the order in which they came.
 #[derive(Debug, Default)]
-pub struct Waits(BTreeMap<(Way, u32), Wait>);
+pub struct Waits(Vec<Wait>);
 
 #[derive(Debug, Clone, Copy)]
 struct Wait {
+    seat: Seat,
     context: u32,
     until: MonoMillis,
     looked: MonoMillis,
@@ -64,14 +64,18 @@ impl Waits {
 
     /// Lists the exchanges that wait for the claim of a way, longest first.
     fn of(&self, way: Way) -> Vec<u32> {
-        let all = self.0.range((way, 0)..=(way, u32::MAX));
-        all.map(|(_, wait)| wait.context).collect()
+        let all = self.0.iter().filter(|wait| wait.seat.way == way);
+        all.map(|wait| wait.context).collect()
+    }
+
+    fn has(&self, seat: &Seat) -> bool {
+        self.0.iter().any(|wait| wait.seat == *seat)
     }
 
     /// Lists those whose time is over, or who have not looked for long; these count as looking now.
     fn due(&mut self, now: MonoMillis) -> Vec<u32> {
         let is_due = |wait: &&mut Wait| wait.until <= now || now.since(wait.looked) >= LOOK_EVERY;
-        let due = self.0.values_mut().filter(is_due);
+        let due = self.0.iter_mut().filter(is_due);
         due.map(|wait| {
             wait.looked = now;
             wait.context
@@ -89,7 +93,7 @@ impl Waits {
 pub fn sit(
     host: &impl Host,
     vm: &mut Vm,
-    place: &Place,
+    way: Way,
     asker: &Asker,
     limits: &StoreLimits,
 ) -> Result<Option<Seat>, StoreFailure> {
@@ -102,26 +106,38 @@ pub fn sit(
         return Ok(None);
     };
     let waiter = Waiter {
-        at: place.at,
+        at: way.1,
         is_kept: asker.is_kept,
         by,
         context: asker.context,
     };
-    let is_written = change(host, place.bucket, |waiters| {
-        waiters.push(waiter, limits.waiters_per_key_max)
-    })?;
-    let way = (place.bucket, place.at);
+    let is_written = change(host, way.0, |waiters| waiters.push(waiter, limits.waiters_per_key_max))?;
     let Asker { context, until, .. } = *asker;
     Ok(is_written.then(|| {
+        let seat = Seat { way, by };
         let looked = now;
-        vm.waits.0.insert((way, by.seq), Wait { context, until, looked });
-        Seat { way, by }
+        vm.waits.0.push(Wait {
+            seat,
+            context,
+            until,
+            looked,
+        });
+        seat
     }))
+}
+
+/// Tells whether a waiter is still written: who wakes all takes them off.
+///
+/// # Errors
+/// [`StoreFailure`] if the store does not answer.
+pub fn is_written(host: &impl Host, seat: &Seat) -> Result<bool, StoreFailure> {
+    let waiters = read(host, seat.way.0)?;
+    Ok(waiters.of(seat.way.1).any(|waiter| waiter.by == seat.by))
 }
 
 /// Takes a waiter off; one that stays written is passed over by whoever looks for an heir.
 pub fn stand_up(host: &impl Host, vm: &mut Vm, seat: &Seat) {
-    vm.waits.0.remove(&(seat.way, seat.by.seq));
+    vm.waits.0.retain(|wait| wait.seat != *seat);
     let _stays = change(host, seat.way.0, |waiters| waiters.remove(&seat.by));
 }
 
@@ -164,7 +180,7 @@ fn pass_on(host: &impl Host, vm: &mut Vm, way: Way) {
 fn heir(host: &impl Host, vm: &mut Vm, waiters: &Waiters, way: Way) -> Option<u8> {
     let now = host.now();
     let is_there = |by: &Fence| match vm.lease.is_own(by) {
-        true => vm.waits.0.contains_key(&(way, by.seq)),
+        true => vm.waits.has(&Seat { way, by: *by }),
         false => vm.lease.lives(host, by, now).unwrap_or_default(),
     };
     waiters.heir(way.1, is_there).map(|waiter| waiter.by.slot)

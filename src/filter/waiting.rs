@@ -3,6 +3,7 @@
 use crate::claims::{self, Meeting, Moment, Place, StoreFailure};
 use crate::duplicate::Duplicate;
 use crate::host::Host;
+use crate::queues::Way;
 use crate::root::Root;
 use crate::slots::TRIES_MAX;
 use crate::vm::Vm;
@@ -75,11 +76,11 @@ impl Waiting {
         };
         Ok(match met {
             Meeting::Owner(place) => Some(Next::Run(place)),
-            Meeting::Absent => Some(self.without_body(host, vm, now)?),
+            Meeting::Absent => self.without_body(host, vm, now, root)?,
             Meeting::Full if !self.duplicate.is_kept() => Some(Next::Conflict(0)),
             Meeting::Full => Some(Next::Full),
             Meeting::Duplicate(_, Effect::RefuseInFlight) if self.until <= now => Some(Next::Conflict(1)),
-            Meeting::Duplicate(place, Effect::RefuseInFlight) => self.sit(host, vm, &place, root)?,
+            Meeting::Duplicate(place, Effect::RefuseInFlight) => self.sit(host, vm, (place.bucket, place.at), root)?,
             Meeting::Duplicate(place, effect) => {
                 self.duplicate.found(place, effect);
                 Some(Next::Settle)
@@ -88,17 +89,26 @@ impl Waiting {
     }
 
     /// The key is free, and this duplicate cannot run: another waiter may.
-    fn without_body(&self, host: &impl Host, vm: &mut Vm, now: MonoMillis) -> Result<Next, StoreFailure> {
+    fn without_body(
+        &mut self,
+        host: &impl Host,
+        vm: &mut Vm,
+        now: MonoMillis,
+        root: &Root,
+    ) -> Result<Option<Next>, StoreFailure> {
         let way = self.seat.map(|seat| seat.way).filter(|_| now < self.until);
-        Ok(match way {
-            Some(way) if waiters::has_heir(host, vm, way)? => Next::Wait,
-            Some(_) | None => Next::Conflict(0),
-        })
+        match way {
+            Some(way) if waiters::has_heir(host, vm, way)? => self.sit(host, vm, way, root),
+            Some(_) | None => Ok(Some(Next::Conflict(0))),
+        }
     }
 
-    /// Takes a seat with the claim at `place`, unless it has one there.
-    fn sit(&mut self, host: &impl Host, vm: &mut Vm, place: &Place, root: &Root) -> Result<Option<Next>, StoreFailure> {
-        if self.seat.is_some_and(|seat| seat.way == (place.bucket, place.at)) {
+    /// Takes a seat with the claim of a way, unless it has one there; none if it has to look again.
+    fn sit(&mut self, host: &impl Host, vm: &mut Vm, way: Way, root: &Root) -> Result<Option<Next>, StoreFailure> {
+        // Whoever woke all has taken it off; it may find another one running since.
+        if let Some(seat) = self.seat.filter(|seat| seat.way == way)
+            && waiters::is_written(host, &seat)?
+        {
             return Ok(Some(Next::Wait));
         }
         self.leave(host, vm);
@@ -107,7 +117,7 @@ impl Waiting {
             is_kept: self.duplicate.is_kept(),
             until: self.until,
         };
-        self.seat = waiters::sit(host, vm, place, &asker, &root.document.store)?;
+        self.seat = waiters::sit(host, vm, way, &asker, &root.document.store)?;
         Ok(self.seat.is_none().then_some(Next::Conflict(1)))
     }
 

@@ -33,6 +33,7 @@ mod retention;
 mod robust;
 mod shared;
 mod verdict;
+mod waiting;
 
 use reprise_tests::harness::{Request, Response, Stack};
 use shared::shared;

@@ -15,12 +15,17 @@ impl Exchange {
         vm.aside.insert(exchange.id, Box::new(exchange));
     }
 
+    #[inline(never)]
+    fn restore(&mut self, vm: &mut Vm) {
+        if let Some(exchange) = vm.aside.remove(&self.id) {
+            *self = *exchange;
+        }
+    }
+
     /// Comes back from where it was put aside, to its own callback.
     pub(super) fn come_back(&mut self, vm: &mut Vm) {
-        if self.is_aside
-            && let Some(exchange) = vm.aside.remove(&self.id)
-        {
-            *self = *exchange;
+        if self.is_aside {
+            self.restore(vm);
         }
     }
 }

@@ -60,7 +60,7 @@ impl Exchange {
             return Flow::Pause;
         };
         waiting.leave(host, vm);
-        let duplicate = waiting.duplicate;
+        let duplicate = *waiting.duplicate;
         let problem = match next {
             Next::Wait | Next::Settle => return self.settle_now(host, vm, duplicate),
             Next::Run(place) => return self.take_over(host, vm, duplicate, place),
@@ -82,7 +82,7 @@ impl Exchange {
     }
 
     /// Gives a duplicate what is recorded; one whose upstream decides itself goes on.
-    fn settle_now(&mut self, host: &impl Host, vm: &mut Vm, mut duplicate: Box<Duplicate>) -> Flow {
+    fn settle_now(&mut self, host: &impl Host, vm: &mut Vm, mut duplicate: Duplicate) -> Flow {
         let Some(root) = self.root.clone() else {
             return Flow::Pause;
         };
@@ -102,9 +102,9 @@ impl Exchange {
     }
 
     /// Runs in the place of the first request, which took no effect.
-    fn take_over(&mut self, host: &impl Host, vm: &mut Vm, duplicate: Box<Duplicate>, place: Place) -> Flow {
+    fn take_over(&mut self, host: &impl Host, vm: &mut Vm, duplicate: Duplicate, place: Place) -> Flow {
         let (is_step, mode) = (duplicate.is_step(), duplicate.asks().1.mode);
-        let owner = Owner::heir(vm, *duplicate, place);
+        let owner = Owner::heir(vm, duplicate, place);
         self.stage = Stage::Owner(Box::new(owner));
         let has_gate = self.root.as_ref().is_some_and(|root| root.document.boot_gate);
         if has_gate && !is_step && boots::is_closed(host, vm) {
@@ -117,7 +117,7 @@ impl Exchange {
         self.hold_head(host, vm, true)
     }
 
-    fn let_go(&mut self, host: &impl Host, vm: &mut Vm, mut duplicate: Box<Duplicate>) {
+    fn let_go(&mut self, host: &impl Host, vm: &mut Vm, mut duplicate: Duplicate) {
         duplicate.give_back(vm);
         self.leave_out(host, vm);
     }

@@ -3,7 +3,7 @@
 use crate::fake::{FakeHost, Worker, World};
 use crate::host::{Call, Calls, Host, HostError, Level, Meter, MetricKind, Shared, SharedData, Side, Stream};
 use reprise_core::time::{Millis, MonoMillis};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// What one choice of the clock lets pass: beyond a lease with its third.
@@ -35,9 +35,40 @@ struct Inner {
     picked: usize,
     turn: Option<usize>,
     there: Vec<usize>,
+    /// Workers that have nothing to do until they are woken.
+    asleep: Vec<usize>,
+    /// Whether nobody is left who could wake anybody.
+    is_over: bool,
+    /// Queues: their names, their workers, what is in them; a queue's id is its place, from 1.
+    queues: Vec<(String, usize, VecDeque<Vec<u8>>)>,
 }
 
 impl Inner {
+    /// Finds a queue, or makes it where `id` says whose it is.
+    fn queue(&mut self, name: &str, id: Option<usize>) -> Option<u32> {
+        let mut at = self.queues.iter().position(|(each, ..)| each == name);
+        if let (None, Some(id)) = (at, id) {
+            self.queues.push((name.to_owned(), id, VecDeque::new()));
+            at = Some(self.queues.len() - 1);
+        }
+        at.map(|at| u32::try_from(at + 1).unwrap())
+    }
+
+    fn wake(&mut self, queue: u32, message: &[u8]) {
+        let (_, id, messages) = &mut self.queues[queue as usize - 1];
+        messages.push_back(message.to_vec());
+        let (woken, asleep) = self.asleep.iter().partition(|each| *each == id);
+        self.asleep = asleep;
+        let woken: Vec<usize> = woken;
+        self.there.extend(woken);
+    }
+
+    fn is_called(&self, id: usize) -> bool {
+        self.queues
+            .iter()
+            .any(|(_, of, messages)| *of == id && !messages.is_empty())
+    }
+
     fn pick(&mut self) {
         let mut options: Vec<_> = self.there.iter().copied().filter(|id| self.turn == Some(*id)).collect();
         options.extend(self.there.iter().copied().filter(|id| self.turn != Some(*id)));
@@ -103,11 +134,29 @@ impl Turns {
         self.wait(id);
     }
 
+    /// Has worker `id` sleep until its queue has something for it; tells whether it has, or nobody is left to wake it.
+    pub(super) fn sleep(&self, id: usize) -> bool {
+        let mut inner = self.lock();
+        if !inner.is_called(id) {
+            inner.there.retain(|each| *each != id);
+            inner.asleep.push(id);
+            inner.pick();
+            inner.is_over |= inner.there.is_empty();
+            self.changed.notify_all();
+            inner = self
+                .changed
+                .wait_while(inner, |inner| inner.turn != Some(id) && !inner.is_over)
+                .unwrap();
+        }
+        inner.is_called(id)
+    }
+
     /// Takes worker `id` out: it has done all that it had to, or died.
     pub(super) fn leave(&self, id: usize) {
         let mut inner = self.lock();
         inner.there.retain(|each| *each != id);
         inner.pick();
+        inner.is_over |= inner.there.is_empty();
         drop(inner);
         self.changed.notify_all();
     }
@@ -244,19 +293,21 @@ impl Calls for Turn {
     }
 
     fn queue(&self, name: &str) -> Result<u32, HostError> {
-        self.own.queue(name)
+        let mut inner = self.call();
+        Ok(inner.queue(name, Some(self.id)).unwrap())
     }
 
     fn find_queue(&self, name: &str) -> Result<Option<u32>, HostError> {
-        self.own.find_queue(name)
+        Ok(self.call().queue(name, None))
     }
 
     fn wake(&self, queue: u32, message: &[u8]) -> Result<(), HostError> {
-        self.own.wake(queue, message)
+        self.call().wake(queue, message);
+        Ok(())
     }
 
     fn take(&self, queue: u32) -> Result<Option<Vec<u8>>, HostError> {
-        self.own.take(queue)
+        Ok(self.call().queues[queue as usize - 1].2.pop_front())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The claim protocol against a model: all interleavings of a few workers over one bucket.
 //!
 //! What decides is the core's own: the way's step, the bucket's places, the slots' leases. The model adds the edge: one
-//! host call at a time, a clock that goes on between any two of them, workers that die. It has no waiters yet.
+//! host call at a time, a clock that goes on between any two of them, workers that die. Waiters have a model of their own.
 #![cfg(not(target_arch = "wasm32"))]
 #![expect(clippy::unwrap_used, reason = "the model is a test from end to end")]
 

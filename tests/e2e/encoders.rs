@@ -1,10 +1,10 @@
 //! Keys that the whole request names, fingerprints of JSON, and the preset for those who come from Django.
 
 use super::{assert_answers, problem, shared, twice, verdict};
-use reprise_tests::harness::{Request, Response, Settings, Stack};
+use reprise_tests::harness::{Request, Response, Settings, Stack, Stopwatch};
 use reprise_tests::upstream::patterned;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Case T13.
 #[tokio::test]
@@ -212,10 +212,10 @@ async fn the_preset_lets_a_duplicate_wait_shortly_and_tells_it_423() {
         async move { post.send().await }
     });
     stack.upstream().held("first", 1).await;
-    let began = Instant::now();
+    let watch = Stopwatch::new();
     let refused = post.send().await;
     assert_eq!(verdict(&refused), problem(423, "in-flight"));
-    assert!(began.elapsed() >= Duration::from_millis(100), "{:?}", began.elapsed());
+    assert!(watch.elapsed() >= Duration::from_millis(100), "{:?}", watch.elapsed());
     stack.upstream().open("first").await;
     let first: Response = first.await.unwrap();
     assert_eq!((first.status, post.send().await.status), (201, 409));

@@ -123,7 +123,7 @@ fn what_is_held_is_bounded_in_all() {
 
 #[test]
 fn a_body_that_ends_with_trailers_names_its_key() {
-    let mut one = worker(DJANGO);
+    let mut one = worker(r#""encoder": "django""#);
     let (mut first, _) = one.begin(&POST);
     one.upload(&mut first, "a", false);
     assert_eq!(first.request_trailers(&one.host, &mut one.vm), Flow::Continue);
@@ -157,6 +157,7 @@ fn a_capture_of_a_request_that_was_held_has_its_body() {
     one.wake();
     let (_, _, captures) = one.sent(1);
     assert_eq!(captures[0].request.as_ref().unwrap().body, b"body");
+    assert_eq!(one.vm.captures.ledger.seen(), 1);
 }
 
 #[test]

@@ -54,3 +54,19 @@ fn the_copy_of_a_body_is_counted_until_it_ends() {
     one.upload(&mut first, "", true);
     assert!(one.vm.held_bytes < 1000, "{}", one.vm.held_bytes);
 }
+
+#[test]
+fn a_copy_that_finds_no_room_is_given_up_and_never_answers() {
+    let limits = small(JSON).replacen('{', r#"{"limits": {"buffered_bytes_max": 65536}, "#, 1);
+    let mut one = Worker::start(&World::new(), &limits);
+    let (mut first, _flow) = one.begin(&[(":method", "POST"), (":path", "/pay"), ("idempotency-key", "k")]);
+    let piece = "1".repeat(40_000);
+    one.upload(&mut first, &piece, false);
+    one.upload(&mut first, &piece, false);
+    assert!(one.vm.held_bytes < 65_536, "{}", one.vm.held_bytes);
+    one.upload(&mut first, "", true);
+    one.answer(&mut first, "201", "made");
+    let again = one.post("k", &piece.repeat(2)).replied();
+    assert_eq!(again.kind(), "outcome-unknown");
+    one.post("other", &piece).forwarded();
+}

@@ -9,6 +9,7 @@ mod fields;
 mod kind;
 mod overrides;
 mod policy;
+mod preset;
 mod rate;
 mod read;
 mod routes;
@@ -23,8 +24,8 @@ pub use detached::BadExecution;
 pub use error::{ConfigError, ConfigErrors};
 pub use overrides::Overrides;
 pub use policy::{
-    Anonymous, Execution, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnIncomplete, OnUnknown, Policy,
-    ReleaseOn, Scope, StatusSet,
+    Anonymous, Encoder, Execution, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnIncomplete, OnUnknown, Part,
+    Policy, ReleaseOn, Scope, StatusSet,
 };
 pub use rate::Rate;
 pub use routes::{Routes, Selection};

@@ -2,10 +2,11 @@
 
 use crate::caller::{Proven, principal};
 use crate::claim::Effect;
-use crate::config::{Anonymous, Document, Fingerprint, InFlight, Methods, Mode, Policy, Scope, plain_path};
+use crate::config::{Anonymous, Document, Encoder, Fingerprint, InFlight, Methods, Mode, Policy, Scope, plain_path};
+use crate::encoder::{Code, Encoding};
 use crate::fingerprint::{Digest, Head};
 use crate::http::Pairs;
-use crate::id::{Namespace, Principal, Secrets, Tag, endpoint_tag, tag};
+use crate::id::{Namespace, Principal, Secrets, Tag, encoded_tag, endpoint_tag, tag};
 use crate::key::{IdempotencyKey, KeyError};
 use crate::problem::{Dialect, Problem};
 use alloc::vec::Vec;
@@ -29,6 +30,24 @@ pub struct Request<'a> {
     pub proven: Proven<'a>,
     /// Whether replayd signed it, as a step of a replay.
     pub is_step: bool,
+    /// What its route's encoder made of it.
+    pub encoded: Encoded,
+}
+
+/// What a route's encoder made of a request whose body it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoded {
+    /// Nothing yet.
+    #[default]
+    Not,
+    /// This.
+    Code(Code),
+    /// Nothing: the body is longer than is held.
+    TooLong,
+    /// Nothing: the body could not be read.
+    Unread,
+    /// Nothing: as much is held already as may be.
+    NoRoom,
 }
 
 /// What is to do with a request.
@@ -40,6 +59,8 @@ pub enum Gate {
     PassUnkeyed,
     /// It does not go through.
     Refuse(Problem),
+    /// Its key has no name before the body is known: see [`encoding`].
+    Encode,
     /// Its key is to be claimed.
     Claim(Keyed),
 }
@@ -71,6 +92,7 @@ impl<'a> Request<'a> {
             upgrades: false,
             proven: Proven::default(),
             is_step: false,
+            encoded: Encoded::Not,
         };
         for (name, value) in pairs {
             match name {
@@ -178,7 +200,7 @@ pub fn gate(request: &Request<'_>, policy: &Policy, document: &Document, secrets
             keyed if keyed.anonymous && policy.anonymous == Anonymous::Refuse && !request.is_step => {
                 Gate::Refuse(Problem::CallerMissing)
             }
-            keyed => Gate::Claim(keyed),
+            keyed => encoded(request, keyed, &key, (policy, document), secrets),
         },
         Ok(None) if policy.mode != Mode::Required => Gate::PassUnkeyed,
         Ok(None) => Gate::Refuse(Problem::KeyMissing {
@@ -189,6 +211,42 @@ pub fn gate(request: &Request<'_>, policy: &Policy, document: &Document, secrets
             error,
         }),
     }
+}
+
+/// Lets a key through by the name that its route's encoder gives it.
+fn encoded(
+    request: &Request<'_>,
+    keyed: Keyed,
+    key: &IdempotencyKey<'_>,
+    (policy, document): (&Policy, &Document),
+    secrets: &Secrets,
+) -> Gate {
+    let max = document.hold_bytes_max;
+    let named = |code: &Code| {
+        Gate::Claim(Keyed {
+            tag: encoded_tag(&keyed.tag, code, secrets),
+            ..keyed
+        })
+    };
+    match (request.encoded, &policy.encoder) {
+        (_, Encoder::Standard) => Gate::Claim(keyed),
+        (_, encoder) if !encoder.needs_body() => match Encoding::begin(encoder, request, key) {
+            Some(encoding) => named(&encoding.end()),
+            None => Gate::Claim(keyed),
+        },
+        (Encoded::Code(code), _) => named(&code),
+        (Encoded::Not, _) if request.content_length().is_none_or(|len| len <= max) => Gate::Encode,
+        (Encoded::Not | Encoded::TooLong, _) => Gate::Refuse(Problem::BodyTooLarge { max }),
+        (Encoded::Unread, _) => Gate::Refuse(Problem::StoreUnavailable),
+        (Encoded::NoRoom, _) => Gate::Refuse(Problem::Capacity),
+    }
+}
+
+/// Begins what the gate wants where it says [`Gate::Encode`].
+#[must_use]
+pub fn encoding(request: &Request<'_>, policy: &Policy) -> Option<Encoding> {
+    let key = key(request, policy).ok()??;
+    Encoding::begin(&policy.encoder, request, &key)
 }
 
 /// What is to do with a duplicate.
@@ -267,7 +325,7 @@ fn keyed(
         principal_row: caller.row(),
         anonymous: principal.is_none(),
         head: match policy.fingerprint {
-            Fingerprint::Raw => head(request, secrets),
+            Fingerprint::Raw | Fingerprint::Json => head(request, secrets),
             Fingerprint::None => Digest::default(),
         },
     }
@@ -510,6 +568,53 @@ mod tests {
         for same in ["/a?x=1", "/a/", "//a", "/%61"] {
             assert_eq!(to("/a", "endpoint").tag, to(same, "endpoint").tag, "{same}");
         }
+    }
+
+    #[test]
+    fn a_key_that_the_body_names_is_known_with_the_body() {
+        let django = document(r#""encoder": "django""#);
+        let decide = |encoded: Encoded, more: &[Header<'_>]| {
+            let mut map = vec![];
+            let headers = with(more);
+            write_pairs(
+                headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+                &mut map,
+            );
+            let mut request = Request::read(&map);
+            request.encoded = encoded;
+            gate(&request, django.routes.defaults(), &django, &SECRETS)
+        };
+        assert_eq!(decide(Encoded::Not, &[KEY]), Gate::Encode);
+        assert_eq!(decide(Encoded::Not, &[]), Gate::PassUnkeyed);
+        let Gate::Claim(one) = decide(Encoded::Code([1; 32]), &[KEY]) else {
+            panic!()
+        };
+        let Gate::Claim(other) = decide(Encoded::Code([2; 32]), &[KEY]) else {
+            panic!()
+        };
+        assert_ne!(one.tag, other.tag);
+        let Gate::Claim(alice) = decide(Encoded::Code([1; 32]), &[KEY, ("authorization", "alice")]) else {
+            panic!()
+        };
+        assert_ne!(one.tag, alice.tag, "a code never opens another caller's keys");
+        assert_ne!(one.tag, claimed(&with(&[KEY]), &document(r#""mode": "optional""#)).tag);
+        let max = 4_063_232;
+        let too_large = Gate::Refuse(Problem::BodyTooLarge { max });
+        assert_eq!(decide(Encoded::TooLong, &[KEY]), too_large);
+        assert_eq!(decide(Encoded::Not, &[KEY, ("content-length", "4063233")]), too_large);
+        assert_eq!(
+            decide(Encoded::Not, &[KEY, ("content-length", "4063232")]),
+            Gate::Encode
+        );
+        assert_eq!(decide(Encoded::Unread, &[KEY]), Gate::Refuse(Problem::StoreUnavailable));
+        assert_eq!(decide(Encoded::NoRoom, &[KEY]), Gate::Refuse(Problem::Capacity));
+    }
+
+    #[test]
+    fn parts_without_the_body_name_a_key_at_once() {
+        let parts = document(r#""encoder": {"parts": ["key", "header:x-tenant"]}"#);
+        let of = |tenant: &str| claimed(&with(&[KEY, ("x-tenant", tenant)]), &parts).tag;
+        assert!(of("a") == of("a") && of("a") != of("b"));
     }
 
     #[test]

@@ -123,6 +123,15 @@ pub(crate) fn has_token(value: &[u8], token: &[u8]) -> bool {
         .any(|each| each.trim_ascii().eq_ignore_ascii_case(token))
 }
 
+/// Tells whether a body is encoded, so that it cannot be read here.
+#[must_use]
+pub fn is_encoded(mut pairs: Pairs<'_>) -> bool {
+    pairs.any(|(name, value)| {
+        let plain = value.trim_ascii();
+        name.eq_ignore_ascii_case(b"content-encoding") && !plain.is_empty() && !plain.eq_ignore_ascii_case(b"identity")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -192,6 +192,19 @@ pub fn endpoint_tag(key: &Tag, path: &[u8], secrets: &Secrets) -> Tag {
     Tag(hasher.finish128().as_bytes())
 }
 
+/// Names a key by what an encoder makes of its request: another code is another key.
+///
+/// Shape: SipHash-2-4-128 over `u8 version = 1 | u8 kind of name = 6 | code 32 | tag 16`, with the tag that the key would
+/// have by itself: namespace and caller keep keys apart as everywhere.
+#[must_use]
+pub fn encoded_tag(key: &Tag, code: &[u8; 32], secrets: &Secrets) -> Tag {
+    let mut hasher = SipHasher24::new_with_key(&secrets.identity);
+    hasher.write(&[1, 6]);
+    hasher.write(code);
+    hasher.write(&key.0);
+    Tag(hasher.finish128().as_bytes())
+}
+
 /// Names a key in the store: keys of two namespaces or two principals never share a name.
 ///
 /// Shape: SipHash-2-4-128 over `u8 version = 1 | u8 kind of namespace | lp(parts)… | principal 16 | lp(key)`.

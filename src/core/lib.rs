@@ -7,6 +7,7 @@
 //! - **key**: the idempotency key that a client sends.
 //! - **principal**: who sends it, as far as Reprise can tell; keys of two principals never meet.
 //! - **tag**: the keyed hash that a key is looked up by.
+//! - **encoder**: what names a key besides its caller, where that is more than the key: a digest of the request.
 //! - **fingerprint**: what tells two requests with one key apart: a **head** digest and a **body** digest.
 //! - **claim**: the right to run a request once. It has a **fence** (fencing token) and lives while its **lease** does.
 //! - **slot**: a worker's row in the table of leases.
@@ -39,10 +40,12 @@ pub mod capture;
 pub mod claim;
 pub mod config;
 pub mod detached;
+pub mod encoder;
 pub mod fingerprint;
 pub mod gate;
 pub mod http;
 pub mod id;
+mod json;
 pub mod key;
 pub mod outcome;
 pub mod problem;

@@ -210,7 +210,7 @@ pub fn origin(details: &[u8]) -> Origin {
 mod tests {
     use super::*;
     use crate::config::{
-        Anonymous, Execution, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnUnknown, ReleaseOn, Scope,
+        Anonymous, Encoder, Execution, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnUnknown, ReleaseOn, Scope,
         StatusSet,
     };
     use alloc::string::String;
@@ -231,7 +231,10 @@ mod tests {
             namespace: None,
             scope: Scope::Principal,
             anonymous: Anonymous::Share,
+            encoder: Encoder::Standard,
             fingerprint: Fingerprint::Raw,
+            fields: Vec::new(),
+            json_bytes_max: 0,
             in_flight: InFlight::Conflict,
             max_wait: Millis(10_000),
             retain: Millis(900_000),

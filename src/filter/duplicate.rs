@@ -1,6 +1,6 @@
 //! A repeat: its body is swallowed and hashed, and at its end it gets what the first request left.
 
-use crate::asked::Asked;
+use crate::asked::{Asked, Piece};
 use crate::claims::{self, Place, StoreFailure};
 use crate::host::{Host, Side};
 use crate::metrics::Count;
@@ -64,7 +64,7 @@ impl Duplicate {
             met,
             keyed: asked.keyed,
             dialect: asked.request.dialect(),
-            body: BodyHash::new(policy.fingerprint),
+            body: BodyHash::new(&policy, &asked.request),
             policy,
             body_is_whole: true,
             read: 0,
@@ -92,14 +92,23 @@ impl Duplicate {
     }
 
     /// Takes in a piece of the body; `len` bytes are in the host's buffer, of which some were read before.
-    pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, len: usize, document: &Document) {
+    pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, Piece { len, ended }: Piece, document: &Document) {
         // The tick that looks at it is no finer than its own times.
         self.heard.set(vm.ticked.unwrap_or_default().max(self.heard.get()));
-        if self.met != Effect::RefuseMismatch && self.read < len {
-            match (host.body(Side::Request, self.read, len - self.read), &vm.store) {
-                (Ok(piece), Some(store)) => self.body.push(piece, &store.secrets),
-                _ => self.body_is_whole = false,
+        if self.met != Effect::RefuseMismatch && self.read < len && self.body_is_whole {
+            let fresh = len - self.read;
+            let fits = !self.body.keeps_copy() || vm.held_bytes + fresh as u64 <= document.store.buffered_bytes_max;
+            let piece = fits.then(|| host.body(Side::Request, self.read, fresh).ok()).flatten();
+            match (piece, &vm.store) {
+                (Some(piece), Some(store)) => self.body.push(piece, &store.secrets),
+                _ => {
+                    self.body_is_whole = false;
+                    self.body = BodyHash::default();
+                }
             }
+        }
+        if let (true, Some(store)) = (ended, &vm.store) {
+            self.body.end(&store.secrets);
         }
         self.read = len;
         let held = self.body.held_bytes() as u64;

@@ -5,6 +5,7 @@ mod admission;
 mod aside;
 mod detached;
 mod holds;
+mod naming;
 mod waits;
 
 pub use self::aside::act;
@@ -23,6 +24,7 @@ use crate::reply::{Mend, respond};
 use crate::root::Root;
 use crate::signed::Unproven;
 use crate::tape::Tape;
+use crate::unnamed::Unnamed;
 use crate::vm::Vm;
 use crate::waiting::Waiting;
 use reprise_core::http::Pairs;
@@ -65,6 +67,8 @@ enum Stage {
     Unkeyed,
     /// It is signed, and held until its body proves to be what was signed.
     Unproven(Box<Unproven>),
+    /// It is held until its key has a name.
+    Unnamed(Box<Unnamed>),
     Owner(Box<Owner>),
     Duplicate(Box<Duplicate>),
     /// A repeat whose request has ended, and whose first request runs.
@@ -100,7 +104,10 @@ impl Exchange {
         self.come_back(vm);
         let flow = match self.prove(host, vm, len, ended) {
             Some(flow) => flow,
-            None => self.take_in(host, vm, len, ended),
+            None => match self.name(host, vm, len, ended) {
+                Ok(len) => self.take_in(host, vm, len, ended),
+                Err(flow) => flow,
+            },
         };
         self.step_aside_to_wait(vm);
         flow
@@ -121,7 +128,11 @@ impl Exchange {
         match &mut self.stage {
             Stage::Passing | Stage::Unkeyed | Stage::Manual(_) => self.hold_request(host, vm, len, ended),
             Stage::Owner(owner) => {
-                owner.request_body(vm, bytes, piece);
+                let most = self
+                    .root
+                    .as_ref()
+                    .map_or(0, |root| root.document.store.buffered_bytes_max);
+                owner.request_body(vm, bytes, piece, most);
                 if self.gathering.is_some() {
                     return self.gather(host, vm, len, ended);
                 }
@@ -132,14 +143,16 @@ impl Exchange {
             }
             Stage::Duplicate(duplicate) => {
                 if let Some(root) = &self.root {
-                    duplicate.request_body(host, vm, len, &root.document);
+                    duplicate.request_body(host, vm, Piece { len, ended }, &root.document);
                 }
                 match ended {
                     true => self.settle(host, vm),
                     false => Flow::Pause,
                 }
             }
-            Stage::Replied(_) | Stage::Unproven(_) | Stage::Waiting(_) | Stage::Detached => Flow::Pause,
+            Stage::Replied(_) | Stage::Unproven(_) | Stage::Unnamed(_) | Stage::Waiting(_) | Stage::Detached => {
+                Flow::Pause
+            }
         }
     }
 
@@ -227,6 +240,7 @@ impl Exchange {
                 | Stage::Duplicate(_)
                 | Stage::Detached
                 | Stage::Waiting(_)
+                | Stage::Unnamed(_)
                 | Stage::Unproven(_),
                 _,
             ) => {}
@@ -339,6 +353,7 @@ impl Exchange {
                 vm.parked.remove(&self.id);
                 duplicate.give_back(vm);
             }
+            (Stage::Unnamed(mut unnamed), _) => unnamed.give_back(vm),
             (
                 Stage::Owner(_)
                 | Stage::Manual(_)

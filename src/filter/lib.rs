@@ -29,6 +29,7 @@ pub mod structs;
 pub mod sweeper;
 pub mod tally;
 pub mod tape;
+pub mod unnamed;
 pub mod vm;
 pub mod waiters;
 pub mod waiting;

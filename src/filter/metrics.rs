@@ -73,6 +73,8 @@ counters! {
     CaptureLate = "reprise_capture_late_total",
     /// A request that was refused because its capture could not be put on disk.
     CaptureUnavailable = "reprise_requests_outcome=.=capture_unavailable;.;_total",
+    /// A request that was refused because its body is longer than its route holds.
+    TooLarge = "reprise_requests_outcome=.=body_too_large;.;_total",
     /// A request that was refused because its upstream is being restored.
     Restoring = "reprise_requests_outcome=.=restoring;.;_total",
     /// A request that replayd signed, and that went through.

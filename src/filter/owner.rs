@@ -48,14 +48,17 @@ impl Owner {
     #[must_use]
     pub fn new(place: Place, asked: &Asked<'_>) -> Self {
         let announced = asked.request.content_length();
-        Self::begin(place, (asked.keyed, Rc::clone(&asked.policy)), asked.ended, announced)
+        Self {
+            body: BodyHash::new(&asked.policy, &asked.request),
+            ..Self::begin(place, (asked.keyed, Rc::clone(&asked.policy)), asked.ended, announced)
+        }
     }
 
     fn begin(place: Place, (keyed, policy): (Keyed, Rc<Policy>), ended: bool, announced: Option<u64>) -> Self {
         Self {
             place,
             keyed,
-            body: BodyHash::new(policy.fingerprint),
+            body: BodyHash::default(),
             policy,
             announced,
             body_is_whole: true,
@@ -93,16 +96,31 @@ impl Owner {
         owner
     }
 
-    /// Hashes a piece of the request's body; none if it could not be read.
-    pub fn request_body(&mut self, vm: &mut Vm, bytes: Option<Vec<u8>>, Piece { len, ended }: Piece) {
+    /// Hashes a piece of the request's body; none if it could not be read. A copy is kept as long as all that is held has
+    /// at most `held_bytes_max` bytes.
+    pub fn request_body(
+        &mut self,
+        vm: &mut Vm,
+        bytes: Option<Vec<u8>>,
+        Piece { len, ended }: Piece,
+        held_bytes_max: u64,
+    ) {
         if len > 0 {
             self.announced = self.announced.map(|rest| rest.saturating_sub(len as u64));
             self.ending.request_whole = self.announced == Some(0);
-            match (bytes, &vm.store) {
+            let fits = !self.body.keeps_copy() || vm.held_bytes + len as u64 <= held_bytes_max;
+            match (bytes.filter(|_| fits && self.body_is_whole), &vm.store) {
                 (Some(piece), Some(store)) => self.body.push(piece, &store.secrets),
                 // Without its fingerprint a record could answer another request: it must not answer at all.
-                _ => self.body_is_whole = false,
+                _ => {
+                    self.body_is_whole = false;
+                    self.body = BodyHash::default();
+                }
             }
+            self.count(vm);
+        }
+        if let (true, Some(store)) = (ended, &vm.store) {
+            self.body.end(&store.secrets);
             self.count(vm);
         }
         self.ending.request_ended |= ended;

@@ -17,6 +17,7 @@ mod config;
 mod crash;
 mod detached;
 mod doctor;
+mod encoders;
 mod host;
 mod hostile;
 mod identity;

@@ -69,6 +69,13 @@ pub(crate) fn settings() -> Settings {
         .area("my-key", &json!({"mode": "required", "header": "X-My-Key"}))
         .area("unknown-runs", &json!({"on_unknown": "release"}))
         .area("short", &json!({"retain_s": 2}))
+        .area("django", &json!({"encoder": "django", "fingerprint": "none"}))
+        .area(
+            "by-tenant",
+            &json!({"encoder": {"parts": ["key", "path", "header:X-Tenant"]}, "fingerprint": "none"}),
+        )
+        .area("json", &json!({"fingerprint": "json"}))
+        .area("amounts", &json!({"fingerprint": "json", "fields": ["/amount"]}))
         .area("slow-runs", &json!({"on_unknown": "release"}))
         .detached_area("detached")
         .detached_area("detached-slow")

@@ -5,12 +5,13 @@ mod capture;
 pub(super) use capture::{CaptureFields, OnlyFields, RedactFields, SampleFields};
 
 use super::kind::{
-    AnswerStatus, Flag, HeaderName, HostText, MethodNames, PrincipalSources, ProblemStatuses, ProtectedMethods,
-    ReleaseStatuses, choice, in_steps, list, nullable, rules, statuses, text, uri, whole,
+    AnswerStatus, EncoderKind, Flag, HeaderName, HostText, MethodNames, Pointer, PrincipalSources, ProblemStatuses,
+    ProtectedMethods, ReleaseStatuses, choice, in_steps, list, nullable, rules, statuses, text, uri, whole,
 };
+use super::preset::Preset;
 use super::table::{fields, table};
 use super::{
-    Anonymous, Execution, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnFull, OnIncomplete, OnUnknown,
+    Anonymous, Encoder, Execution, Fingerprint, HeaderSyntax, InFlight, Methods, Mode, OnFull, OnIncomplete, OnUnknown,
     PrincipalSource, ReleaseOn, Scope, StatusSet,
 };
 use alloc::string::String;
@@ -152,10 +153,24 @@ fields! {
         /// What a key means if no source names the caller. share: all such callers share their keys; refuse: 401.
         anonymous: Anonymous = choice(&[("share", Anonymous::Share), ("refuse", Anonymous::Refuse)], &[]),
             Anonymous::Share;
+        /// What names a key besides its namespace and its caller. standard: the key alone; django: what the middleware for
+        /// Django digests, key, path, method, body and authorization, so that another body is another key; parts: these
+        /// of key (always), method, path, query, body and `header:NAME`. Where the body is a part, requests are held to
+        /// their ends, up to `limits.hold_bytes_max`.
+        encoder: Encoder = EncoderKind, Encoder::Standard;
         /// What tells two requests with one key apart. raw: method, path, query, media type and the body's bytes; none:
-        /// nothing, every repeat of a key gets the first answer.
-        fingerprint: Fingerprint = choice(&[("raw", Fingerprint::Raw), ("none", Fingerprint::None)], &["json"]),
-            Fingerprint::Raw;
+        /// nothing, every repeat of a key gets the first answer; json: as raw, but of a body that is JSON what it says:
+        /// order of names and white space do not count, numbers count as written.
+        fingerprint: Fingerprint = choice(
+            &[("raw", Fingerprint::Raw), ("json", Fingerprint::Json), ("none", Fingerprint::None)],
+            &[],
+        ), Fingerprint::Raw;
+        /// Pointers to the values of a JSON body that count, at most 16, beside `fingerprint: json`; `*` is every item. A
+        /// value that is not there is one of its own. None = the whole body.
+        fields: Vec<String> = list(Pointer, 16), Vec::new();
+        /// Longest body that is read as JSON, in bytes: it is copied, without being held up. A longer, encoded
+        /// (content-encoding) or invalid one counts by its bytes.
+        json_bytes_max: u64 = whole(1024..=MIB), 262_144;
         /// What a duplicate meets while the first request runs. conflict: `in_flight_status`; wait: it is held, and gets
         /// the answer as soon as it is there, or runs if the first one took no effect; run: it runs as well, unprotected.
         in_flight: InFlight = choice(
@@ -197,9 +212,6 @@ fields! {
         detached_cluster: Option<String> = nullable(text(256)), None;
     }
     later {
-        encoder = "standard";
-        fields = [];
-        json_bytes_max = 262144;
         store = "shared_data";
         on_replayd_down = "closed";
     }
@@ -208,6 +220,9 @@ fields! {
 fields! {
     /// What only the document says about keys.
     pub(super) struct StoreFields {
+        /// Other defaults of the fields that follow, which win where they are written. django: those of the middleware
+        /// for Django; with `mode: off` beside it those of its opt-in form.
+        preset: Option<Preset> = nullable(choice(&[("django", Preset::Django)], &[])), None;
         /// any: a structured-field string and a bare token are the same key; structured: a bare token is refused.
         header_syntax: HeaderSyntax = choice(
             &[("any", HeaderSyntax::Any), ("structured", HeaderSyntax::Structured)],
@@ -233,9 +248,7 @@ fields! {
         /// Longest time that an upstream may ask a record to live (Reprise-Retain), in seconds.
         retain_max_s: u64 = whole(1..=RETAIN_S_MAX), RETAIN_S_MAX;
     }
-    later {
-        preset = null;
-    }
+    later {}
 }
 
 fields! {

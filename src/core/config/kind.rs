@@ -3,6 +3,7 @@
 //! Which fields there are is in the tables; kinds of one concept only (statuses, names, places) have files of their own.
 
 mod choice;
+mod encoder;
 mod flag;
 mod later;
 mod list;
@@ -16,6 +17,7 @@ mod text;
 mod whole;
 
 pub(super) use choice::choice;
+pub(super) use encoder::EncoderKind;
 pub(super) use flag::Flag;
 pub(super) use later::later;
 #[cfg(feature = "schema")]

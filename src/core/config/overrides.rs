@@ -7,7 +7,7 @@ use super::fields::{CaptureFields, MetadataFields, RouteFields};
 use super::kind::Kind;
 use super::read::status;
 use super::table::{Table, table};
-use super::{ConfigErrors, Mode, Policy};
+use super::{ConfigErrors, Fingerprint, Mode, Policy};
 use crate::time::Millis;
 use serde_json::Value;
 
@@ -21,9 +21,7 @@ pub struct Overrides {
 impl Overrides {
     /// Reads a route's metadata.
     ///
-    /// Shape: `{idempotency: {mode, methods, header, header_aliases, namespace, scope, anonymous, fingerprint, in_flight,
-    /// max_wait_ms, retain_s, store_on, release_on, on_unknown, on_incomplete, answer_status, in_flight_status, execution, detached_cluster}, capture: {…}}`, each of
-    /// them optional; `capture` is the document's.
+    /// Shape: `{idempotency: {…}, capture: {…}}`: what a rule may say of both, each of it optional.
     ///
     /// # Errors
     ///
@@ -35,7 +33,7 @@ impl Overrides {
             .unwrap_or_default();
         let (keys, capture) = (fields.idempotency(), fields.capture());
         let (keys_place, capture_place) = (Place::Root.field("idempotency"), Place::Root.field("capture"));
-        check_off(&keys, &RouteFields::default(), &keys_place, &mut problems);
+        check_route(&keys, &RouteFields::default(), &keys_place, &mut problems);
         capture.check(&CaptureFields::default(), &capture_place, &mut problems);
         problems.or(Self { keys, capture })
     }
@@ -57,8 +55,25 @@ impl Overrides {
     }
 }
 
+/// Checks what a rule or a route's metadata say of keys against what counts beside it.
+pub(super) fn check_route(fields: &RouteFields, defaults: &RouteFields, place: &Place<'_>, problems: &mut Problems) {
+    check_off(fields, defaults, place, problems);
+    check_fields(fields, defaults, place, problems);
+}
+
+/// Checks that fields of a body are named only where it is read as JSON.
+pub(super) fn check_fields(fields: &RouteFields, defaults: &RouteFields, place: &Place<'_>, problems: &mut Problems) {
+    let fingerprint = fields.fingerprint.unwrap_or_else(|| defaults.fingerprint());
+    if !fields.fields().is_empty() && fingerprint != Fingerprint::Json {
+        problems.add(
+            &place.field("fields"),
+            format_args!("contradicts the fingerprint, which is not json; write fingerprint: json beside it"),
+        );
+    }
+}
+
 /// Checks that nothing else is asked for where `mode` is off; repeating what counts anyway is no contradiction.
-pub(super) fn check_off(fields: &RouteFields, defaults: &RouteFields, place: &Place<'_>, problems: &mut Problems) {
+fn check_off(fields: &RouteFields, defaults: &RouteFields, place: &Place<'_>, problems: &mut Problems) {
     if fields.mode != Some(Mode::Off) {
         return;
     }
@@ -88,7 +103,10 @@ impl RouteFields {
         put(&mut policy.namespace, self.namespace.as_ref());
         put(&mut policy.scope, self.scope.as_ref());
         put(&mut policy.anonymous, self.anonymous.as_ref());
+        put(&mut policy.encoder, self.encoder.as_ref());
         put(&mut policy.fingerprint, self.fingerprint.as_ref());
+        put(&mut policy.fields, self.fields.as_ref());
+        put(&mut policy.json_bytes_max, self.json_bytes_max.as_ref());
         put(&mut policy.in_flight, self.in_flight.as_ref());
         put(&mut policy.max_wait, self.max_wait_ms.map(Millis).as_ref());
         put(&mut policy.retain, self.retain_s.map(Millis::from_seconds).as_ref());
@@ -146,9 +164,24 @@ mod tests {
     }
 
     #[test]
+    fn fields_are_named_where_bodies_are_read_as_json() {
+        let text = read(&json!({"fields": ["/amount"]})).unwrap_err();
+        let want =
+            "idempotency.fields: contradicts the fingerprint, which is not json; write fingerprint: json beside it";
+        assert_eq!(text, want);
+        assert!(read(&json!({"fields": ["/amount"], "fingerprint": "json"})).is_ok());
+        assert!(read(&json!({"fields": []})).is_ok());
+        let text = read(&json!({"fields": ["amount"], "fingerprint": "json"})).unwrap_err();
+        assert!(
+            text.starts_with("idempotency.fields[0]: \"amount\" is not a JSON pointer"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn every_field_is_applied() {
         let all = json!({"mode": "required", "methods": "unsafe", "header": "x-key", "header_aliases": ["x-other"],
-            "namespace": "shop", "scope": "endpoint", "anonymous": "refuse", "fingerprint": "none", "in_flight": "wait",
+            "namespace": "shop", "scope": "endpoint", "anonymous": "refuse", "encoder": "django", "fingerprint": "json", "fields": ["/a"], "json_bytes_max": 2048, "in_flight": "wait",
             "max_wait_ms": 7, "retain_s": 5, "store_on": [207], "release_on": [], "on_unknown": "release", "on_incomplete": "unknown", "answer_status": 409, "in_flight_status": 423,
             "execution": "detached", "detached_cluster": "detached"});
         let before = RouteFields::default().defaults();

@@ -23,8 +23,14 @@ pub struct Policy {
     pub scope: Scope,
     /// What a key means without a caller.
     pub anonymous: Anonymous,
+    /// What names a key besides its namespace and its caller.
+    pub encoder: Encoder,
     /// What tells two requests with one key apart.
     pub fingerprint: Fingerprint,
+    /// The values of a JSON body that count, as pointers; all, if there are none.
+    pub fields: Vec<String>,
+    /// Longest body that is read as JSON, in bytes.
+    pub json_bytes_max: u64,
     /// What a duplicate meets while the first request runs.
     pub in_flight: InFlight,
     /// How long a duplicate waits at most.
@@ -102,11 +108,53 @@ pub enum Anonymous {
     Refuse,
 }
 
+/// What names a key besides its namespace and its caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Encoder {
+    /// The key alone.
+    Standard,
+    /// What the middleware for Django digests: key, path, method, body, authorization.
+    Django,
+    /// These parts of the request, each once, in their order; the key is one of them.
+    Parts(Vec<Part>),
+}
+
+impl Encoder {
+    /// Tells whether the body belongs to the name, so that a request is held to its end.
+    #[must_use]
+    pub fn needs_body(&self) -> bool {
+        match self {
+            Self::Standard => false,
+            Self::Django => true,
+            Self::Parts(parts) => parts.contains(&Part::Body),
+        }
+    }
+}
+
+/// A part of a request; the body is the last in their order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The key.
+    Key,
+    /// The method.
+    Method,
+    /// The path, as sent.
+    Path,
+    /// The query, as sent.
+    Query,
+    /// All lines of a header. Lower case.
+    Header(String),
+    /// The body's bytes.
+    Body,
+}
+
 /// What tells two requests with one key apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fingerprint {
     /// Method, path, query, media type and the body's bytes.
     Raw,
+    /// Method, path, query, media type and what the body says, if it is JSON; its bytes, if it is not.
+    Json,
     /// Nothing: whoever has the key has the answer.
     None,
 }

@@ -3,6 +3,7 @@
 use super::error::{Place, Problems};
 use super::fields::{DocumentFields, KeyFields, LimitFields, ProblemFields, RouteFields, StoreFields};
 use super::kind::Kind;
+use super::overrides::check_fields;
 use super::rate::{Rate, Retained};
 use super::table::table;
 use super::{
@@ -62,10 +63,14 @@ impl Document {
     }
 
     fn checked(fields: &DocumentFields, problems: &mut Problems) -> Self {
-        let keys = fields.idempotency();
+        let mut keys = fields.idempotency();
+        if let Some(preset) = keys.1.preset() {
+            preset.fill(&mut keys.0);
+        }
         let place = Place::Root.field("idempotency");
         check_rate(fields, &keys, &place, problems);
         check_principal_share(&keys.1, &place, problems);
+        check_fields(&keys.0, &RouteFields::default(), &place, problems);
         let capture = fields.capture();
         capture.check_closed(&Place::Root.field("capture"), problems);
         let unknown_retain = keys.1.unknown_retain_s().map(Millis::from_seconds);
@@ -173,7 +178,10 @@ impl RouteFields {
             namespace: self.namespace(),
             scope: self.scope(),
             anonymous: self.anonymous(),
+            encoder: self.encoder(),
             fingerprint: self.fingerprint(),
+            fields: self.fields(),
+            json_bytes_max: self.json_bytes_max(),
             in_flight: self.in_flight(),
             max_wait: Millis(self.max_wait_ms()),
             retain,
@@ -307,7 +315,7 @@ mod tests {
                     capture, rules";
         refused(&json!({"version": 1, "nam": "x"}), want);
         let text = keys(&json!({"leese_ms": 5})).unwrap_err();
-        assert!(!text.contains("json_bytes_max") && !text.contains("preset"), "{text}");
+        assert!(!text.contains("on_replayd_down"), "{text}");
         assert!(text.contains("retain_s") && text.contains("lease_ms"), "{text}");
     }
 
@@ -350,6 +358,26 @@ mod tests {
             (defaults.store.waiters_max, defaults.store.waiters_per_key_max),
             (1000, 64)
         );
+    }
+
+    #[test]
+    fn fields_of_a_body_are_named_where_it_is_read_as_json() {
+        let policy = |value| keys(&value).map(|document| document.routes.defaults().clone());
+        let read = policy(json!({"fingerprint": "json", "fields": ["/a"], "json_bytes_max": 2048})).unwrap();
+        assert_eq!((read.fields, read.json_bytes_max), (vec!["/a".into()], 2048));
+        let want =
+            "idempotency.fields: contradicts the fingerprint, which is not json; write fingerprint: json beside it";
+        assert_eq!(policy(json!({"fields": ["/a"]})).unwrap_err(), want);
+        let rule = json!([{"idempotency": {"fields": ["/a"]}}]);
+        refused(
+            &json!({"version": 1, "rules": rule}),
+            &alloc::format!("rules[0].{want}"),
+        );
+        assert!(read_with(&json!({"fingerprint": "json"}), &rule).is_ok());
+    }
+
+    fn read_with(idempotency: &Value, rules: &Value) -> Result<Option<Document>, String> {
+        read(&json!({"version": 1, "idempotency": idempotency, "rules": rules}))
     }
 
     #[test]

@@ -9,7 +9,7 @@ use self::cover::{Cover, Sample};
 use self::host::HostPattern;
 use super::error::{Place, Problems};
 use super::fields::{CaptureFields, RouteFields, RuleFields};
-use super::overrides::check_off;
+use super::overrides::check_route;
 use super::rate::Retained;
 use super::table::Table;
 use super::{Overrides, Policy};
@@ -257,7 +257,7 @@ impl Routes {
     ) {
         for (at, rule) in rules.iter().enumerate() {
             let here = place.item(at);
-            check_off(&rule.idempotency(), defaults, &here.field("idempotency"), problems);
+            check_route(&rule.idempotency(), defaults, &here.field("idempotency"), problems);
             rule.capture().check(&self.capture, &here.field("capture"), problems);
             if let Err(problem) = self.add_rule(at, rule) {
                 problems.add(&here.field("match").field("path"), format_args!("{problem}"));

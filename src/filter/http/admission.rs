@@ -1,6 +1,7 @@
 //! A request's head: whose it is, whether its upstream takes it, and whether its key lets it through.
 
 use super::detached::Gathering;
+use super::naming::bodiless;
 use super::{Exchange, Flow, Stage};
 use crate::asked::Asked;
 use crate::boots;
@@ -19,7 +20,7 @@ use crate::vm::Vm;
 use reprise_core::capture::select::Selected;
 use reprise_core::claim::Effect;
 use reprise_core::config::{Mode, Policy};
-use reprise_core::gate::{Gate, Keyed, Repeat, Request, gate, is_safe, repeat};
+use reprise_core::gate::{Encoded, Gate, Keyed, Repeat, Request, gate, is_safe, repeat};
 use reprise_core::id::{ReplayScope, Secrets, replay_tag};
 use reprise_core::problem::Problem;
 use reprise_core::signature::{HEADER, Signed};
@@ -57,7 +58,7 @@ impl Exchange {
         let request = Request::read(&map);
         self.dialect = request.dialect();
         match signed::read(host, vm, &request, ended) {
-            Claimed::Client => self.admit(host, vm, (map, ended), None),
+            Claimed::Client => self.admit(host, vm, (map, ended), (None, Encoded::Not)),
             Claimed::Replay(signed) => self.admit_signed(host, vm, (map, ended), &signed),
             Claimed::Unproven(signed) => {
                 self.stage = Stage::Unproven(Box::new(Unproven::new(signed, map)));
@@ -84,7 +85,7 @@ impl Exchange {
             Some(signed) => self.admit_signed(host, vm, (map, false), &signed),
             None => {
                 vm.metrics.count(Count::SignatureInvalid);
-                self.admit(host, vm, (map, false), None)
+                self.admit(host, vm, (map, false), (None, Encoded::Not))
             }
         };
         // What goes on, or is held for another reason, meets its body as if it came now.
@@ -96,7 +97,7 @@ impl Exchange {
             return Flow::Continue;
         };
         match signed::claim(host, vm, signed, &root.document.store) {
-            Ok(true) => self.admit(host, vm, (map, ended), Some(signed)),
+            Ok(true) => self.admit(host, vm, (map, ended), (Some(signed), Encoded::Not)),
             Ok(false) => self.refuse(host, &root, &Problem::SignatureUsed),
             Err(StoreFailure) => {
                 vm.metrics.count(Count::StoreError);
@@ -105,8 +106,14 @@ impl Exchange {
         }
     }
 
-    /// Decides about a request by its head, knowing whose it is.
-    fn admit(&mut self, host: &impl Host, vm: &mut Vm, (map, ended): (Vec<u8>, bool), replay: Option<&Signed>) -> Flow {
+    /// Decides about a request by its head, knowing whose it is, and what its route's encoder made of it.
+    pub(super) fn admit(
+        &mut self,
+        host: &impl Host,
+        vm: &mut Vm,
+        (map, ended): (Vec<u8>, bool),
+        (replay, encoded): (Option<&Signed>, Encoded),
+    ) -> Flow {
         let mut request = Request::read(&map);
         let Some(root) = self.root.clone() else {
             return Flow::Continue;
@@ -117,6 +124,7 @@ impl Exchange {
         let proofs = Proofs::read(host, &root.document);
         request.proven = proofs.shown();
         request.is_step = replay.is_some();
+        request.encoded = encoded;
         let found = root.policy(host, &request);
         if found.is_err() {
             vm.metrics.count(Count::BadMetadata);
@@ -136,6 +144,10 @@ impl Exchange {
         } else {
             self.protect(host, vm, &head, (Rc::clone(&policy), bad_metadata))
         };
+        if let Stage::Unnamed(unnamed) = &mut self.stage {
+            unnamed.keep(map);
+            return flow;
+        }
         let goes_on = flow == Flow::Continue || self.may_run();
         self.tape = match captures::begin(host, vm, (&root, &policy), (map, selected, &proofs), goes_on) {
             Ok(tape) => tape,
@@ -162,7 +174,11 @@ impl Exchange {
         head: &Head<'_>,
         (policy, bad_metadata): (Rc<Policy>, bool),
     ) -> Flow {
-        let Head { request, ended, replay } = *head;
+        let Head {
+            mut request,
+            ended,
+            replay,
+        } = *head;
         let Some(root) = self.root.clone() else {
             return Flow::Continue;
         };
@@ -170,8 +186,12 @@ impl Exchange {
             vm.metrics.count(Count::StoreError);
             return self.refuse(host, &root, &Problem::StoreUnavailable);
         };
-        let gate = gate(&request, &policy, &root.document, &secrets);
-        if (bad_metadata || policy.detached().is_err()) && is_protected(&policy, &gate) {
+        let mut gated = gate(&request, &policy, &root.document, &secrets);
+        if gated == Gate::Encode && ended {
+            request.encoded = bodiless(&request, &policy);
+            gated = gate(&request, &policy, &root.document, &secrets);
+        }
+        if (bad_metadata || policy.detached().is_err()) && is_protected(&policy, &gated) {
             vm.metrics.count(Count::Misconfigured);
             return self.refuse(host, &root, &Problem::Misconfigured);
         }
@@ -179,7 +199,8 @@ impl Exchange {
             // What tells the application about its keys is ours alone.
             take_off(host, &request);
         }
-        match gate {
+        match gated {
+            Gate::Encode => self.hold_unnamed(&request, &policy, replay),
             Gate::Pass => Flow::Continue,
             Gate::PassUnkeyed => {
                 self.stage = Stage::Unkeyed;
@@ -337,7 +358,7 @@ fn of_replay(client: Keyed, replay: &Signed, secrets: &Secrets) -> Keyed {
 
 /// Tells whether a request would be protected, as far as is known where its route's metadata do not parse.
 fn is_protected(policy: &Policy, gate: &Gate) -> bool {
-    matches!(gate, Gate::Claim(_) | Gate::Refuse(_)) || policy.mode == Mode::Required
+    matches!(gate, Gate::Claim(_) | Gate::Encode | Gate::Refuse(_)) || policy.mode == Mode::Required
 }
 
 /// Tells whether a request that ended with its head is safe, by its method alone: most requests end here.
@@ -356,6 +377,9 @@ const fn refusal(problem: &Problem) -> Count {
     match problem {
         Problem::KeyMissing { .. } => Count::Missing,
         Problem::CallerMissing => Count::CallerMissing,
+        Problem::BodyTooLarge { .. } => Count::TooLarge,
+        Problem::Capacity => Count::Capacity,
+        Problem::StoreUnavailable => Count::StoreError,
         _ => Count::Malformed,
     }
 }

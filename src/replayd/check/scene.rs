@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use super::report::Report;
-use reprise_core::config::{ConfigErrors, Document};
+use reprise_core::config::{ConfigErrors, Document, Overrides, Policy, Selection};
 use serde_json::Value;
 
 /// One Reprise filter and what stands around it.
@@ -151,6 +151,25 @@ impl<'a> Scene<'a> {
         let routes = self.virtual_hosts().into_iter().flat_map(|host| host.items("routes"));
         let routes = routes.filter_map(|route| Some(super::routes::metadata(&route)?.value));
         own.chain(routes).filter_map(|place| place.get("idempotency")).collect()
+    }
+
+    /// Lists what routes may ask for: the document's defaults, what each rule makes of them, and what the metadata of each
+    /// route do; none where the document is not sound.
+    pub(super) fn policies(&self) -> Vec<Policy> {
+        let Some(document) = self.document() else {
+            return Vec::new();
+        };
+        let routes = &document.routes;
+        let rules = routes.rules().map(|(_, policy)| policy);
+        let hosts = self.virtual_hosts().into_iter();
+        let metadata = hosts.flat_map(|host| host.items("routes")).filter_map(|route| {
+            let overrides = Overrides::read(super::routes::metadata(&route)?.value).ok()?;
+            Some(routes.policy(Selection::NONE, Some(&overrides)))
+        });
+        std::iter::once(routes.defaults().clone())
+            .chain(rules)
+            .chain(metadata)
+            .collect()
     }
 
     /// Tells whether something that is written about keys says `word` of `name`.

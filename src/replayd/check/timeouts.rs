@@ -3,8 +3,7 @@
 use super::node::Node;
 use super::report::Report;
 use super::scene::Scene;
-use reprise_core::config::{Document, Durability};
-use std::iter::once;
+use reprise_core::config::{Document, Durability, Execution, InFlight, Policy};
 
 /// The document's own `hold_bytes_max`.
 const HOLD_BYTES: u64 = 4_063_232;
@@ -36,18 +35,12 @@ fn local_replies(scene: &Scene<'_>, report: &mut Report) {
     }
 }
 
-/// What holds whole bodies, in the document, a rule or a route's metadata.
-const HOLDS: [(&str, &str); 5] = [
-    ("in_flight", "wait"),
-    ("store", "replayd"),
-    ("execution", "detached"),
-    ("encoder", "django"),
-    ("preset", "django"),
-];
-
 /// Tells whether something holds whole bodies.
 fn holds_bodies(scene: &Scene<'_>) -> bool {
-    HOLDS.iter().any(|(name, word)| scene.says(name, word))
+    let holds = |policy: &Policy| {
+        policy.in_flight == InFlight::Wait || policy.execution == Execution::Detached || policy.encoder.needs_body()
+    };
+    scene.policies().iter().any(holds)
 }
 
 /// Tells how much of a body may be held, and by which field; none if no body is.
@@ -60,11 +53,8 @@ fn held_bytes(scene: &Scene<'_>) -> Option<Held> {
         bytes: hold_bytes_max,
         field: "hold_bytes_max",
     });
-    let policies = document.into_iter().flat_map(|document| {
-        let defaults = document.routes.defaults().capture.clone();
-        once(defaults).chain(document.routes.rules().map(|(_, policy)| policy.capture))
-    });
-    let ahead = policies.filter(|capture| capture.durability != Durability::Async);
+    let captures = scene.policies().into_iter().map(|policy| policy.capture);
+    let ahead = captures.filter(|capture| capture.durability != Durability::Async);
     let ahead = ahead.map(|capture| Held {
         bytes: capture.body_bytes_max.into(),
         field: "capture.body_bytes_max of what is written ahead",
@@ -173,14 +163,11 @@ mod tests {
 
     #[test]
     fn what_a_rule_or_a_route_holds_counts_too() {
-        let words = [
-            ("in_flight", "wait"),
-            ("store", "replayd"),
-            ("execution", "detached"),
-            ("encoder", "django"),
-        ];
-        for (name, word) in words {
-            let held = json!({name: word});
+        for held in [
+            json!({"in_flight": "wait"}),
+            json!({"encoder": "django"}),
+            json!({"execution": "detached", "detached_cluster": "upstream"}),
+        ] {
             let above = "above hold_bytes_max 4063232 is needed";
             errors(
                 |envoy| {
@@ -198,6 +185,33 @@ mod tests {
                 above,
             );
         }
+    }
+
+    #[test]
+    fn a_body_limit_is_above_what_encoders_hold() {
+        for keys in [
+            json!({"preset": "django", "in_flight": "conflict"}),
+            json!({"encoder": "django"}),
+        ] {
+            errors(
+                |envoy| {
+                    document(envoy)["idempotency"] = keys;
+                    host(envoy)["request_body_buffer_limit"] = json!(4_063_232);
+                },
+                "above hold_bytes_max 4063232 is needed",
+            );
+        }
+        errors(
+            |envoy| {
+                document(envoy)["rules"] = json!([{"idempotency": {"encoder": {"parts": ["key", "body"]}}}]);
+                host(envoy)["request_body_buffer_limit"] = json!(4_063_232);
+            },
+            "above hold_bytes_max 4063232 is needed",
+        );
+        sound(|envoy| {
+            document(envoy)["idempotency"] = json!({"encoder": {"parts": ["key", "path"]}});
+            host(envoy)["request_body_buffer_limit"] = json!(4_063_232);
+        });
     }
 
     #[test]

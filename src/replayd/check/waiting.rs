@@ -4,12 +4,11 @@ use super::node::Node;
 use super::report::Report;
 use super::routes::is_off;
 use super::scene::Scene;
+use reprise_core::config::{InFlight, Mode};
 use serde_json::Value;
 
 /// Envoy's own `stream_idle_timeout`.
 const IDLE_MS: u64 = 300_000;
-/// The document's own `max_wait_ms`.
-const WAIT_MS: u64 = 10_000;
 
 /// Checks the times that end a stream while it waits.
 pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
@@ -48,14 +47,9 @@ fn millis(value: &Value) -> Option<u64> {
 
 /// Gives the longest time that a duplicate may wait; none if none does.
 fn longest_wait(scene: &Scene<'_>) -> Option<u64> {
-    let defaults = scene.raw.get("idempotency");
-    let said = scene.said().into_iter();
-    let waiting = said.filter_map(|place| {
-        let field = |name: &str| place.get(name).or_else(|| defaults?.get(name));
-        let waits = field("in_flight").and_then(Value::as_str) == Some("wait");
-        waits.then(|| field("max_wait_ms").and_then(Value::as_u64).unwrap_or(WAIT_MS))
-    });
-    waiting.max()
+    let policies = scene.policies().into_iter();
+    let waiting = policies.filter(|policy| policy.mode != Mode::Off && policy.in_flight == InFlight::Wait);
+    waiting.map(|policy| policy.max_wait.0).max()
 }
 
 #[cfg(test)]
@@ -110,6 +104,17 @@ mod tests {
                 document(envoy)["rules"] = json!([{"idempotency": {"in_flight": "wait"}}]);
             },
             TOO_SHORT,
+        );
+    }
+
+    #[test]
+    fn streams_may_idle_longer_than_a_preset_lets_duplicates_wait() {
+        errors(
+            |envoy| {
+                document(envoy)["idempotency"] = json!({"preset": "django"});
+                manager(envoy)["stream_idle_timeout"] = json!("0.1s");
+            },
+            "is 100 ms; above max_wait_ms 100 is needed",
         );
     }
 

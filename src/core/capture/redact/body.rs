@@ -1,15 +1,22 @@
 //! Bodies: which rules apply, and what becomes of a body that cannot be read.
 
 use super::hider::{Fields, Hider};
-use super::media::{Media, is_encoded};
+use super::media::Media;
 use super::{fields, json, multipart};
-use crate::http::Pairs;
+use crate::http::{Pairs, is_encoded};
+use crate::json::NotJson;
 use crate::wire::Half;
 use alloc::vec::Vec;
 
 /// A body that a rule is about cannot be read as what it says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unreadable;
+
+impl From<NotJson> for Unreadable {
+    fn from(NotJson: NotJson) -> Self {
+        Self
+    }
+}
 
 /// A body as it may be seen; none = as it is.
 pub(super) type Shown = Result<Option<Vec<u8>>, Unreadable>;

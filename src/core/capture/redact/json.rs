@@ -1,16 +1,9 @@
 //! Places in JSON: one pass over the bytes, which keeps every byte that is not hidden.
-//!
-//! Strict: what RFC 8259 does not allow is not JSON, so that no reader finds more in it than this one does.
-
-mod text;
 
 use super::body::{Shown, Unreadable};
 use super::hider::{Hider, Kept};
+use crate::json::{DEPTH_MAX, NotJson, Step, Text, go, unescape};
 use alloc::vec::Vec;
-use text::Text;
-
-/// Deepest nesting that is read.
-const DEPTH_MAX: u32 = 128;
 
 /// Tells whether `body` begins like an object or a list.
 pub(super) fn begins(body: &[u8]) -> bool {
@@ -55,35 +48,11 @@ struct Way<'a> {
     kept: Kept,
 }
 
-/// One step into a value.
-#[derive(Debug, Clone, Copy)]
-enum Step<'a> {
-    /// Into the field of this name, as it reads.
-    Field(&'a str),
-    /// Into the item of this number.
-    Item(usize),
-}
-
-impl<'a> Way<'a> {
+impl Way<'_> {
     /// Goes a step, if the pointer does.
     fn go(&self, step: Step<'_>) -> Option<Self> {
-        let rest = self.rest.strip_prefix('/')?;
-        let at = rest.find('/').unwrap_or(rest.len());
-        let (segment, rest) = rest.split_at_checked(at)?;
-        is_met(segment, step).then_some(Self { rest, kept: self.kept })
-    }
-}
-
-/// Tells whether a pointer's segment is met by a step. Source: RFC 6901 §4.
-fn is_met(segment: &str, step: Step<'_>) -> bool {
-    match step {
-        _ if segment == "*" => true,
-        Step::Field(name) if segment.contains('~') => segment.replace("~1", "/").replace("~0", "~") == name,
-        Step::Field(name) => segment == name,
-        Step::Item(at) => {
-            let is_number = segment == "0" || segment.starts_with(|first: char| matches!(first, '1'..='9'));
-            is_number && segment.parse() == Ok(at)
-        }
+        let rest = go(self.rest, step)?;
+        Some(Self { rest, kept: self.kept })
     }
 }
 
@@ -98,7 +67,7 @@ struct Scan<'a, 'h, 'r> {
 
 impl<'a> Scan<'a, '_, '_> {
     /// Reads a value; `ways` lead into it or end at it.
-    fn value(&mut self, ways: &[Way<'_>], depth: u32) -> Result<(), Unreadable> {
+    fn value(&mut self, ways: &[Way<'_>], depth: u32) -> Result<(), NotJson> {
         self.text.skip_blanks();
         let begins = self.text.at();
         let mut ends = ways.iter().filter(|way| way.rest.is_empty()).peekable();
@@ -113,8 +82,8 @@ impl<'a> Scan<'a, '_, '_> {
         Ok(())
     }
 
-    fn shape(&mut self, ways: &[Way<'_>], depth: u32) -> Result<(), Unreadable> {
-        let deeper = depth.checked_sub(1).ok_or(Unreadable);
+    fn shape(&mut self, ways: &[Way<'_>], depth: u32) -> Result<(), NotJson> {
+        let deeper = depth.checked_sub(1).ok_or(NotJson);
         match self.text.peek() {
             Some(b'{') => self.object(ways, deeper?),
             Some(b'[') => self.list(ways, deeper?),
@@ -122,7 +91,7 @@ impl<'a> Scan<'a, '_, '_> {
         }
     }
 
-    fn object(&mut self, ways: &[Way<'_>], depth: u32) -> Result<(), Unreadable> {
+    fn object(&mut self, ways: &[Way<'_>], depth: u32) -> Result<(), NotJson> {
         self.text.take(b'{')?;
         if self.text.takes(b'}') {
             return Ok(());
@@ -134,7 +103,7 @@ impl<'a> Scan<'a, '_, '_> {
             if ways.is_empty() {
                 self.value(&[], depth)?;
             } else {
-                let name = text::unescape(name);
+                let name = unescape(name);
                 let met: Vec<Way<'_>> = ways.iter().filter_map(|way| way.go(Step::Field(&name))).collect();
                 self.value(&met, depth)?;
             }
@@ -144,7 +113,7 @@ impl<'a> Scan<'a, '_, '_> {
         }
     }
 
-    fn list(&mut self, ways: &[Way<'_>], depth: u32) -> Result<(), Unreadable> {
+    fn list(&mut self, ways: &[Way<'_>], depth: u32) -> Result<(), NotJson> {
         self.text.take(b'[')?;
         if self.text.takes(b']') {
             return Ok(());
@@ -165,7 +134,7 @@ impl<'a> Scan<'a, '_, '_> {
         let raw = self.text.slice(begins, self.text.at());
         let inside = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         let token = match inside {
-            Some(inside) => self.hider.hide(text::unescape(inside).as_bytes(), raw.as_bytes(), kept),
+            Some(inside) => self.hider.hide(unescape(inside).as_bytes(), raw.as_bytes(), kept),
             None => self.hider.hide(raw.as_bytes(), raw.as_bytes(), kept),
         };
         self.copy_to(begins);

@@ -84,18 +84,10 @@ fn boundary(parameters: &str) -> Option<String> {
     ((1..=70).contains(&bare.len()) && bare.chars().all(legal) && !bare.ends_with(' ')).then(|| bare.into())
 }
 
-/// Tells whether a body is encoded, so that it cannot be read here.
-pub(super) fn is_encoded(mut pairs: Pairs<'_>) -> bool {
-    pairs.any(|(name, value)| {
-        let plain = value.trim_ascii();
-        name.eq_ignore_ascii_case(b"content-encoding") && !plain.is_empty() && !plain.eq_ignore_ascii_case(b"identity")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::write_pairs;
+    use crate::http::{is_encoded, write_pairs};
     use alloc::vec::Vec;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;

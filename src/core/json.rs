@@ -1,28 +1,65 @@
-//! The words of JSON: blanks, strings, numbers, literals.
+//! JSON as it stands, read strictly: blanks, strings, numbers, literals, and the steps of pointers into it.
+//!
+//! What RFC 8259 does not allow is not JSON, so that no reader finds more in it than this one does.
 
-use crate::capture::redact::body::Unreadable;
 use alloc::borrow::Cow;
 use alloc::string::String;
 
+/// Deepest nesting that is read.
+pub(crate) const DEPTH_MAX: u32 = 128;
+
+/// What was read is not JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotJson;
+
+/// One step into a value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Step<'a> {
+    /// Into the field of this name, as it reads.
+    Field(&'a str),
+    /// Into the item of this number.
+    Item(usize),
+}
+
+/// Goes a step along a pointer, if it leads there: gives what is left of it. Source: RFC 6901 §4; `*` is every step.
+pub(crate) fn go<'a>(pointer: &'a str, step: Step<'_>) -> Option<&'a str> {
+    let rest = pointer.strip_prefix('/')?;
+    let at = rest.find('/').unwrap_or(rest.len());
+    let (segment, rest) = rest.split_at_checked(at)?;
+    is_met(segment, step).then_some(rest)
+}
+
+fn is_met(segment: &str, step: Step<'_>) -> bool {
+    match step {
+        _ if segment == "*" => true,
+        Step::Field(name) if segment.contains('~') => segment.replace("~1", "/").replace("~0", "~") == name,
+        Step::Field(name) => segment == name,
+        Step::Item(at) => {
+            let is_number = segment == "0" || segment.starts_with(|first: char| matches!(first, '1'..='9'));
+            is_number && segment.parse() == Ok(at)
+        }
+    }
+}
+
 /// A text that is read from the front.
 #[derive(Debug, Clone)]
-pub(super) struct Text<'a> {
+pub(crate) struct Text<'a> {
     all: &'a str,
     at: usize,
 }
 
 impl<'a> Text<'a> {
-    pub(super) const fn new(all: &'a str) -> Self {
+    pub(crate) const fn new(all: &'a str) -> Self {
         Self { all, at: 0 }
     }
 
     /// Tells how many bytes were read.
-    pub(super) const fn at(&self) -> usize {
+    pub(crate) const fn at(&self) -> usize {
         self.at
     }
 
     /// Shows the bytes between two places; nothing if they are none.
-    pub(super) fn slice(&self, begins: usize, ends: usize) -> &'a str {
+    pub(crate) fn slice(&self, begins: usize, ends: usize) -> &'a str {
         self.all.get(begins..ends).unwrap_or_default()
     }
 
@@ -34,18 +71,18 @@ impl<'a> Text<'a> {
         self.at = self.at.saturating_add(count);
     }
 
-    pub(super) fn peek(&self) -> Option<u8> {
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.rest().first().copied()
     }
 
     /// Passes the blanks that JSON knows.
-    pub(super) fn skip_blanks(&mut self) {
+    pub(crate) fn skip_blanks(&mut self) {
         let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         self.skip(self.rest().iter().take_while(is_blank).count());
     }
 
     /// Takes `wanted` after blanks, if it is there.
-    pub(super) fn takes(&mut self, wanted: u8) -> bool {
+    pub(crate) fn takes(&mut self, wanted: u8) -> bool {
         self.skip_blanks();
         let is_there = self.peek() == Some(wanted);
         self.skip(is_there.into());
@@ -53,29 +90,25 @@ impl<'a> Text<'a> {
     }
 
     /// Takes `wanted` after blanks.
-    pub(super) fn take(&mut self, wanted: u8) -> Result<(), Unreadable> {
-        if self.takes(wanted) { Ok(()) } else { Err(Unreadable) }
+    pub(crate) fn take(&mut self, wanted: u8) -> Result<(), NotJson> {
+        if self.takes(wanted) { Ok(()) } else { Err(NotJson) }
     }
 
     /// Checks that nothing is left.
-    pub(super) fn end(&self) -> Result<(), Unreadable> {
-        if self.rest().is_empty() {
-            Ok(())
-        } else {
-            Err(Unreadable)
-        }
+    pub(crate) fn end(&self) -> Result<(), NotJson> {
+        if self.rest().is_empty() { Ok(()) } else { Err(NotJson) }
     }
 
     /// Takes a string, and gives what stands between its quotes.
-    pub(super) fn string(&mut self) -> Result<&'a str, Unreadable> {
+    pub(crate) fn string(&mut self) -> Result<&'a str, NotJson> {
         if self.peek() != Some(b'"') {
-            return Err(Unreadable);
+            return Err(NotJson);
         }
         self.skip(1);
         let begins = self.at;
         loop {
             let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-            let at = self.rest().iter().position(special).ok_or(Unreadable)?;
+            let at = self.rest().iter().position(special).ok_or(NotJson)?;
             self.skip(at);
             match self.peek() {
                 Some(b'"') => {
@@ -84,23 +117,23 @@ impl<'a> Text<'a> {
                     return Ok(inside);
                 }
                 Some(b'\\') => self.escape()?,
-                _ => return Err(Unreadable),
+                _ => return Err(NotJson),
             }
         }
     }
 
-    fn escape(&mut self) -> Result<(), Unreadable> {
+    fn escape(&mut self) -> Result<(), NotJson> {
         let len = match self.rest() {
             [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
             [b'\\', b'u', digits @ ..] if four_hex(digits).is_some() => 6,
-            _ => return Err(Unreadable),
+            _ => return Err(NotJson),
         };
         self.skip(len);
         Ok(())
     }
 
     /// Takes a string, a number or a literal.
-    pub(super) fn scalar(&mut self) -> Result<(), Unreadable> {
+    pub(crate) fn scalar(&mut self) -> Result<(), NotJson> {
         if self.peek() == Some(b'"') {
             return self.string().map(|_inside| ());
         }
@@ -111,7 +144,7 @@ impl<'a> Text<'a> {
         let len = word.count();
         let word = self.rest().get(..len).unwrap_or_default();
         if !matches!(word, b"true" | b"false" | b"null") && !is_number(word) {
-            return Err(Unreadable);
+            return Err(NotJson);
         }
         self.skip(len);
         Ok(())
@@ -149,7 +182,7 @@ fn four_hex(digits: &[u8]) -> Option<u16> {
 }
 
 /// Reads what stands between a string's quotes; half of a surrogate pair is read as U+FFFD.
-pub(super) fn unescape(inside: &str) -> Cow<'_, str> {
+pub(crate) fn unescape(inside: &str) -> Cow<'_, str> {
     if !inside.contains('\\') {
         return Cow::Borrowed(inside);
     }

@@ -5,6 +5,7 @@
 
 use crate::gate::is_forbidden;
 use crate::http::{Connection, Pairs, is_hop_by_hop, without, write_pairs};
+use crate::signature;
 use alloc::vec::Vec;
 
 /// Where the internal listener says who made the response: Envoy's `RESPONSE_CODE_DETAILS`.
@@ -39,7 +40,8 @@ pub fn request(all: Pairs<'_>) -> Option<Vec<u8>> {
 fn goes_on(name: &[u8]) -> bool {
     let is_made_anew =
         matches!(name, b"content-length" | b"expect" | b":scheme" | b"") || name.starts_with(b"x-envoy-");
-    !is_made_anew && !is_hop_by_hop(name) && !is_forbidden(name)
+    let is_ours = is_forbidden(name) || name == signature::HEADER.as_bytes();
+    !is_made_anew && !is_hop_by_hop(name) && !is_ours
 }
 
 /// Reads who made the response, in Envoy's words; empty if the internal listener does not say.
@@ -118,6 +120,7 @@ mod tests {
             ("x-envoy-retry-on", "5xx"),
             ("x-envoy-external-address", "1.2.3.4"),
             ("reprise-key-exists", "false"),
+            ("replayd-signature", "v1"),
             ("x-forwarded-for", "1.2.3.4"),
             ("x-forwarded-proto", "https"),
             ("x-request-id", "7"),

@@ -43,6 +43,10 @@ pub struct Job {
     pub body: Vec<u8>,
     /// Bytes that are counted for it in the VM's sum.
     pub counted: u64,
+    /// Whether it is a step of a replay: no gate is closed to that.
+    pub is_step: bool,
+    /// Whether its response had trailers: it is not kept without them.
+    pub has_trailers: bool,
 }
 
 /// What a VM keeps of requests that run detached.
@@ -67,7 +71,7 @@ impl Detached {
 #[cold]
 pub fn send(host: &impl Host, vm: &mut Vm, root_context: u32) {
     while let Some(mut job) = vm.detached.waiting.pop_front() {
-        let gated = job.root.document.boot_gate;
+        let gated = job.root.document.boot_gate && !job.is_step;
         if gated && boots::has_closed(host, vm, &job.upstream) {
             vm.metrics.count(Count::Restoring);
             job.refuse(host, vm, &Problem::Restoring, root_context);
@@ -112,12 +116,13 @@ pub fn answered(
     host: &impl Host,
     vm: &mut Vm,
     token: u32,
-    (headers, body_len): (usize, usize),
+    (headers, body_len, trailers): (usize, usize, usize),
     root_context: u32,
 ) -> bool {
-    let Some((_, job)) = vm.detached.under_way.remove(&token) else {
+    let Some((_, mut job)) = vm.detached.under_way.remove(&token) else {
         return false;
     };
+    job.has_trailers = trailers > 0;
     // Of a call that failed nothing may be read: the host would end the VM.
     match (headers > 0).then(|| host.call_headers().ok()).flatten() {
         Some(map) => job.finish(host, vm, (response(map), body_len), root_context),
@@ -174,6 +179,9 @@ impl Job {
         }
         let copy = if is_kept { body.clone() } else { None };
         self.owner.response_body(vm, copy, piece);
+        if self.has_trailers {
+            self.owner.response_trailers(vm);
+        }
         self.settle(host, vm);
         let status = Pairs::new(&map).first(b":status").and_then(status);
         match (status, body) {

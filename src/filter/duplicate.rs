@@ -93,6 +93,8 @@ impl Duplicate {
 
     /// Takes in a piece of the body; `len` bytes are in the host's buffer, of which some were read before.
     pub fn request_body(&mut self, host: &impl Host, vm: &mut Vm, Piece { len, ended }: Piece, document: &Document) {
+        // Trailers show nothing of the body that came before them.
+        let len = len.max(self.read);
         // The tick that looks at it is no finer than its own times.
         self.heard.set(vm.ticked.unwrap_or_default().max(self.heard.get()));
         if self.met != Effect::RefuseMismatch && self.read < len && self.body_is_whole {
@@ -112,9 +114,10 @@ impl Duplicate {
         }
         self.read = len;
         let held = self.body.held_bytes() as u64;
+        let others = vm.held_bytes.saturating_sub(self.counted);
         self.is_kept &= self.waits
             && len as u64 <= document.hold_bytes_max
-            && vm.held_bytes + len as u64 <= document.store.buffered_bytes_max;
+            && others + held + len as u64 <= document.store.buffered_bytes_max;
         let kept = if self.is_kept { len as u64 } else { 0 };
         self.count(vm, held + kept);
         if len >= HELD_BYTES_MAX && !self.is_kept && host.drain_request(len).is_ok() {
@@ -158,9 +161,9 @@ impl Duplicate {
         (&self.keyed, &self.policy)
     }
 
-    /// Takes note of what it found after it had waited.
-    pub const fn found(&mut self, place: Place, met: Effect) {
-        (self.place, self.met, self.has_waited) = (place, met, true);
+    /// Takes note of what it found, at once or after it had waited.
+    pub const fn found(&mut self, place: Place, met: Effect, has_waited: bool) {
+        (self.place, self.met, self.has_waited) = (place, met, has_waited);
     }
 
     /// Tells the place of the record that its upstream is told of, if it decides itself.

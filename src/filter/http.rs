@@ -47,6 +47,8 @@ pub struct Exchange {
     id: u32,
     /// Whether this is the shell of an exchange that was put aside.
     is_aside: bool,
+    /// Whether its request has trailers: a detached one could not carry them.
+    has_trailers: bool,
     /// What its client reads.
     dialect: Dialect,
     stage: Stage,
@@ -89,6 +91,7 @@ impl Exchange {
             root,
             id,
             is_aside: false,
+            has_trailers: false,
             dialect: Dialect::Http,
             stage: Stage::Passing,
             tape: None,
@@ -182,6 +185,7 @@ impl Exchange {
         if let Some(tape) = &mut self.tape {
             tape.trailers(vm, host, Side::Request);
         }
+        self.has_trailers = true;
         self.run_inline(vm);
         self.request_body(host, vm, 0, true)
     }
@@ -193,6 +197,7 @@ impl Exchange {
             (Stage::Duplicate(mut duplicate), Some(root)) => {
                 let mend = duplicate.settle(host, vm, &root);
                 duplicate.give_back(vm);
+                self.leave_out(host, vm);
                 self.stage = Stage::Replied(mend);
                 Flow::Pause
             }
@@ -341,7 +346,15 @@ impl Exchange {
         self.come_back(vm);
         self.take_back(host, vm);
         self.forget_waiting(vm);
+        let never_ran = match &self.stage {
+            Stage::Waiting(_) => true,
+            Stage::Duplicate(duplicate) => duplicate.waits(),
+            _ => false,
+        };
         self.forget_wait(host, vm);
+        if never_ran {
+            self.leave_out(host, vm);
+        }
         if let Some(tape) = self.tape.take() {
             captures::finish(host, vm, *tape);
         }

@@ -32,11 +32,11 @@ struct Plugin {
 }
 
 impl Context for Plugin {
-    fn on_http_call_response(&mut self, token: u32, headers: usize, body_len: usize, _trailers: usize) {
-        let sizes = (headers, body_len);
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_len: usize, trailers: usize) {
+        let sizes = (headers, body_len, trailers);
         let _in_use = with_vm(|vm| {
             if !detached::answered(&Proxy, vm, token, sizes, self.id) {
-                publisher::answered(&Proxy, vm, token, sizes, self.id);
+                publisher::answered(&Proxy, vm, token, (headers, body_len), self.id);
             }
         });
     }

@@ -14,6 +14,7 @@ mod policy;
 mod routes;
 mod signed;
 mod store;
+mod trailers;
 mod turns;
 mod waiters;
 mod waits;

@@ -198,7 +198,7 @@ pub fn has_heir(host: &impl Host, vm: &mut Vm, way: Way) -> Result<bool, StoreFa
 /// Has those look who wait for the claim of a way; where it is free still, somebody else's turn has come.
 pub fn look(host: &impl Host, vm: &mut Vm, way: Way, root_context: u32) {
     for context in vm.waits.of(way) {
-        http::act(host, vm, context, |exchange, vm| exchange.look(host, vm));
+        have_look(host, vm, context);
     }
     let _root_is_there = host.enter(root_context);
     let bucket = claims::bucket(host, Name::default().bucket(way.0));
@@ -207,11 +207,22 @@ pub fn look(host: &impl Host, vm: &mut Vm, way: Way, root_context: u32) {
     }
 }
 
+/// Has an exchange look; the seat of one that is gone is nobody's.
+fn have_look(host: &impl Host, vm: &mut Vm, context: u32) {
+    if http::act(host, vm, context, |exchange, vm| exchange.look(host, vm)) {
+        return;
+    }
+    let left = vm.waits.0.iter().find(|wait| wait.context == context);
+    if let Some(seat) = left.map(|wait| wait.seat) {
+        stand_up(host, vm, &seat);
+    }
+}
+
 /// Has those look whose time is over, or whom nobody has woken for long.
 pub fn tick(host: &impl Host, vm: &mut Vm, now: MonoMillis, root_context: u32) {
     let due = vm.waits.due(now);
     for context in &due {
-        http::act(host, vm, *context, |exchange, vm| exchange.look(host, vm));
+        have_look(host, vm, *context);
     }
     if !due.is_empty() {
         let _root_is_there = host.enter(root_context);

@@ -82,7 +82,7 @@ impl Waiting {
             Meeting::Duplicate(_, Effect::RefuseInFlight) if self.until <= now => Some(Next::Conflict(1)),
             Meeting::Duplicate(place, Effect::RefuseInFlight) => self.sit(host, vm, (place.bucket, place.at), root)?,
             Meeting::Duplicate(place, effect) => {
-                self.duplicate.found(place, effect);
+                self.duplicate.found(place, effect, self.seat.is_some());
                 Some(Next::Settle)
             }
         })

@@ -260,7 +260,7 @@ impl Exchange {
                     vm.metrics.added(host.micros().saturating_sub(began));
                 }
                 self.stage = Stage::Owner(Box::new(Owner::new(place, asked)));
-                self.gathering = Gathering::begin(asked);
+                self.gathering = Gathering::begin(asked).filter(|_| !self.has_trailers);
                 match self.gathering {
                     Some(_) => Flow::Pause,
                     None => Flow::Continue,
@@ -373,12 +373,13 @@ fn is_signed(host: &impl Host, vm: &Vm) -> bool {
     (vm.is_captured || vm.policies.is_known()) && !matches!(host.header(Side::Request, HEADER), Ok(None))
 }
 
-const fn refusal(problem: &Problem) -> Count {
+/// Counts a request that is refused by its head, or while it is held.
+pub(super) const fn refusal(problem: &Problem) -> Count {
     match problem {
         Problem::KeyMissing { .. } => Count::Missing,
         Problem::CallerMissing => Count::CallerMissing,
         Problem::BodyTooLarge { .. } => Count::TooLarge,
-        Problem::Capacity => Count::Capacity,
+        Problem::Capacity | Problem::Crowded => Count::Capacity,
         Problem::StoreUnavailable => Count::StoreError,
         _ => Count::Malformed,
     }

@@ -1,12 +1,12 @@
 //! A request that is to run detached: held until its end, and handed to the root then.
 
+use super::admission::refusal;
 use super::{Exchange, Flow, Stage};
 use crate::asked::Asked;
 use crate::boots;
 use crate::detached::Job;
 use crate::duplicate::Duplicate;
 use crate::host::{Host, Side};
-use crate::metrics::Count;
 use crate::queues;
 use crate::reply::{Mend, respond, send};
 use crate::vm::Vm;
@@ -25,6 +25,8 @@ pub(super) struct Gathering {
     announced: u64,
     buffered: usize,
     counted: u64,
+    /// Whether it is a step of a replay.
+    is_step: bool,
 }
 
 impl Gathering {
@@ -40,6 +42,7 @@ impl Gathering {
         policy.detached().ok()??;
         let map = host.headers(Side::Request).ok()?;
         let mut gathering = Self::new(policy, &Request::read(&map))?;
+        gathering.is_step = duplicate.is_step();
         gathering.hold(vm, duplicate.read());
         Some(gathering)
     }
@@ -56,6 +59,7 @@ impl Gathering {
             announced: asked.content_length().unwrap_or(0),
             buffered: 0,
             counted: 0,
+            is_step: asked.is_step,
         }))
     }
 
@@ -92,9 +96,7 @@ impl Exchange {
         gathering.hold(vm, len);
         let bounds = (root.document.hold_bytes_max, root.document.store.buffered_bytes_max);
         if let Some(problem) = gathering.problem(vm, bounds) {
-            if problem == Problem::Crowded {
-                vm.metrics.count(Count::Capacity);
-            }
+            vm.metrics.count(refusal(&problem));
             self.leave_out(host, vm);
             self.undo(host, vm);
             return self.refuse(host, &root, &problem);
@@ -110,6 +112,8 @@ impl Exchange {
             self.run_inline(vm);
             return Flow::Continue;
         };
+        // The host's copy would be memory that nobody counts; if it stays, it goes with the exchange.
+        let _stays = host.drain_request(len);
         let stage = std::mem::replace(&mut self.stage, Stage::Detached);
         let (Stage::Owner(mut owner), Some(gathering), Some(root)) = (stage, self.gathering.take(), self.root.clone())
         else {
@@ -132,6 +136,8 @@ impl Exchange {
             pairs: gathering.pairs,
             body,
             counted: gathering.counted,
+            is_step: gathering.is_step,
+            has_trailers: false,
         });
         queues::wake_self(host, vm, lease);
         Flow::Pause

@@ -132,6 +132,7 @@ impl Exchange {
     }
 
     pub(super) fn undo(&mut self, host: &impl Host, vm: &mut Vm) {
+        self.forget_wait(host, vm);
         self.run_inline(vm);
         if let Some(mut tape) = self.tape.take() {
             tape.give_back(vm);

@@ -106,7 +106,10 @@ impl Exchange {
     /// Runs in the place of the first request, which took no effect.
     fn take_over(&mut self, host: &impl Host, vm: &mut Vm, duplicate: Duplicate, place: Place) -> Flow {
         let (is_step, mode) = (duplicate.is_step(), duplicate.asks().1.mode);
-        let gathering = Gathering::of_heir(host, vm, &duplicate);
+        let gathering = match self.has_trailers {
+            true => None,
+            false => Gathering::of_heir(host, vm, &duplicate),
+        };
         let owner = Owner::heir(vm, duplicate, place);
         self.stage = Stage::Owner(Box::new(owner));
         self.gathering = gathering;

@@ -12,9 +12,14 @@ const POST: [(&str, &str); 2] = [(":method", "POST"), (":path", "/pay")];
 
 /// Has the worker fetch this policy.
 pub(super) fn tell(worker: &mut Worker, boot_id: &str, closed: bool) {
+    tell_keys(worker, boot_id, closed, Vec::new());
+}
+
+/// As [`tell`], with keys of signatures.
+pub(super) fn tell_keys(worker: &mut Worker, boot_id: &str, closed: bool, signature_keys: Vec<Vec<u8>>) {
     let policy = Policy {
         redaction_key: vec![7; 32],
-        signature_keys: vec![],
+        signature_keys,
         gates: vec![Gate {
             cluster: "queue".into(),
             boot_id: boot_id.into(),

@@ -1,11 +1,14 @@
 //! Requests that run detached: held to their end, sent by the root, answered whether or not their client is there.
 
-use super::boots::{answer, tell};
+use super::boots::{answer, tell, tell_keys};
 use super::{capturing, small};
 use crate::detached::{answered, lose};
 use crate::fake::{Reply, Worker, World, map};
+use crate::host::Host as _;
 use crate::http::{Exchange, Flow};
+use crate::metrics::Count;
 use reprise_core::http::Pairs;
+use reprise_core::signature::{Kind, Line, Signed, sign};
 use reprise_core::wire::State;
 
 const POST: [(&str, &str); 6] = [
@@ -49,7 +52,7 @@ impl Worker {
     fn come_back(&mut self, token: u32, headers: &[(&str, &str)], body: &str) {
         *self.host.call_headers.borrow_mut() = map(headers);
         *self.host.answer.borrow_mut() = (0, body.into());
-        let sizes = (headers.len(), body.len());
+        let sizes = (headers.len(), body.len(), 0);
         assert!(answered(&self.host, &mut self.vm, token, sizes, 1));
     }
 
@@ -235,6 +238,7 @@ fn a_body_that_is_too_large_runs_nothing() {
     let announced = [&POST[..], &[("content-length", "1025")]].concat();
     assert_eq!(worker.begin(&announced).1, Flow::Pause);
     assert_eq!(worker.reply().unwrap().status, 413, "at its head");
+    assert_eq!(worker.vm.metrics.pending(Count::TooLarge), 2);
     let (_, ran) = worker.again();
     assert!(ran, "its key is free");
 }
@@ -421,4 +425,40 @@ fn a_waiter_that_runs_in_the_place_of_the_first_runs_detached_too() {
     let (answer, ran) = worker.again();
     assert_eq!((answer.unwrap().body, ran), (b"made".to_vec(), false));
     assert_eq!(worker.vm.held_bytes, 0);
+}
+
+#[test]
+fn a_step_of_a_restore_goes_through_a_closed_gate_without_its_signature() {
+    let world = World::new();
+    let gated = document("").replace("{\"version\"", r#"{"restore": {"boot_gate": true}, "version""#);
+    let mut worker = Worker::start(&world, &gated);
+    let cluster = ("xds.cluster_name".to_owned(), b"queue".to_vec());
+    worker.host.properties.borrow_mut().extend([cluster]);
+    tell_keys(&mut worker, "b-0", false, vec![vec![9; 32]]);
+    for boot_id in ["b-0", "b-1"] {
+        let get = worker.send(&[(":method", "GET"), (":path", "/")], "");
+        answer(&mut worker, get, boot_id);
+    }
+    assert_eq!(worker.post("client", "x").replied().kind(), "restoring");
+    let signed = Signed {
+        kind: Kind::Replay,
+        id: "1/1".into(),
+        attempt: 1,
+        scope: "r1".into(),
+        boot: "b-1".into(),
+        body: None,
+        expires_unix_ms: worker.host.wall_millis() + 10_000,
+    };
+    let line = Line {
+        method: b"POST",
+        authority: b"api.test",
+        target: b"/pay",
+    };
+    let signature = sign(&[9; 32], &signed, &line);
+    let head = [&POST[..3], &[("replayd-signature", &signature)]].concat();
+    let (mut step, _) = worker.begin(&head);
+    worker.upload(&mut step, "body", true);
+    worker.wake();
+    assert!(worker.reply().is_none());
+    assert_eq!(worker.names(), ":method :path idempotency-key :authority");
 }

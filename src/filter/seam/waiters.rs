@@ -346,3 +346,73 @@ fn an_upstream_that_decides_itself_is_told_after_the_wait() {
     let told = two.host.removed.borrow().clone();
     assert!(told.iter().any(|line| line == "reprise-key-exists = true"), "{told:?}");
 }
+
+#[test]
+fn a_waiter_whose_client_leaves_is_not_captured() {
+    let document = waiting().replace("\"idempotency\"", r#""capture": {"enabled": true}, "idempotency""#);
+    let (_world, mut one, mut two) = two(&document);
+    let _first = one.post("k", "body").forwarded();
+    let mut gone = held(&mut two, "body");
+    gone.log(&two.host, &mut two.vm);
+    two.tick(20);
+    assert_eq!(two.vm.captures.last_seq(), 0, "it never ran");
+    assert_eq!(
+        (two.vm.captures.ledger.seen(), two.vm.captures.ledger.filtered()),
+        (1, 1)
+    );
+}
+
+#[test]
+fn a_waiter_that_is_refused_for_want_of_memory_leaves_nobody_behind() {
+    let ahead = r#""capture": {"enabled": true, "durability": "write_ahead"}, "idempotency""#;
+    let world = World::new();
+    let mut worker = Worker::start(&world, &waiting().replace("\"idempotency\"", ahead));
+    let head = [(":method", "POST"), (":path", "/pay"), ("idempotency-key", "k")];
+    let (mut first, _) = worker.begin_with(&head, true);
+    worker.vm.held_bytes = worker.root.document.store.buffered_bytes_max;
+    let (mut refused, _) = worker.begin_with(&head, true);
+    assert_eq!(replied(&mut worker).kind(), "capture-unavailable");
+    worker.vm.held_bytes = 0;
+    refused.log(&worker.host, &mut worker.vm);
+    assert!(worker.vm.waits.is_empty());
+    nobody_waits(&world);
+    first.log(&worker.host, &mut worker.vm);
+}
+
+#[test]
+fn a_seat_of_somebody_who_is_gone_is_cleared() {
+    let (world, mut one, mut two) = two(&waiting());
+    let mut first = one.post("k", "body").forwarded();
+    let _gone = held(&mut two, "body");
+    two.vm.aside.clear();
+    release(&mut one, &mut first);
+    two.wake();
+    assert!(two.vm.waits.is_empty());
+    nobody_waits(&world);
+}
+
+#[test]
+fn a_body_that_comes_in_pieces_is_kept_as_a_whole_one_is() {
+    let limits = r#""limits": {"buffered_bytes_max": 65536}, "idempotency""#;
+    let (_world, mut one, mut two) = two(&waiting().replace("\"idempotency\"", limits));
+    let mut first = one.post("k", "body").forwarded();
+    let head = [(":method", "POST"), (":path", "/pay"), ("idempotency-key", "k")];
+    let (mut waiter, _) = two.begin(&head);
+    for n in 0..4 {
+        two.upload(&mut waiter, &"x".repeat(10_000), n == 3);
+    }
+    release(&mut one, &mut first);
+    two.wake();
+    assert_eq!(two.host.resumed.borrow().len(), 1);
+}
+
+#[test]
+fn who_finds_the_answer_at_its_bodys_end_did_not_wait() {
+    let (_world, mut one, mut two) = two(&waiting());
+    let mut first = one.post("k", "body").forwarded();
+    let (mut duplicate, _) = two.begin(&[(":method", "POST"), (":path", "/pay"), ("idempotency-key", "k")]);
+    one.answer(&mut first, "201", "paid");
+    two.upload(&mut duplicate, "body", true);
+    let counts = [Count::Waited, Count::Answer].map(|count| two.vm.metrics.pending(count));
+    assert_eq!(counts, [0, 1]);
+}

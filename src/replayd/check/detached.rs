@@ -3,22 +3,19 @@
 use super::node::Node;
 use super::report::Report;
 use super::scene::{self, Scene};
-use reprise_core::config::{Document, Policy};
-use std::iter::once;
+use reprise_core::config::Policy;
 
 /// Checks the way of what runs detached, where anything does.
 pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
-    for name in scene.document().map(clusters).unwrap_or_default() {
+    for name in clusters(scene) {
         cluster(scene, &name, report);
     }
 }
 
 /// Names the clusters that detached requests are sent to, each once.
-fn clusters(document: &Document) -> Vec<String> {
-    let rules = document.routes.rules().map(|(_, policy)| policy);
-    let policies = once(document.routes.defaults().clone()).chain(rules);
+fn clusters(scene: &Scene<'_>) -> Vec<String> {
     let named = |policy: Policy| policy.detached().ok().flatten().map(str::to_owned);
-    let mut names: Vec<String> = policies.filter_map(named).collect();
+    let mut names: Vec<String> = scene.policies().into_iter().filter_map(named).collect();
     names.sort();
     names.dedup();
     names
@@ -26,13 +23,9 @@ fn clusters(document: &Document) -> Vec<String> {
 
 fn cluster(scene: &Scene<'_>, name: &str, report: &mut Report) {
     let listed = listed(scene, "clusters");
-    match listed.iter().find(|cluster| cluster.text("name") == Some(name)) {
-        Some(cluster) => endpoints(scene, cluster, report),
-        None if !listed.is_empty() => {
-            let text = format!("has no cluster {name:?}, which the document names in detached_cluster");
-            report.error("static_resources.clusters", text);
-        }
-        None => {}
+    // That one is there at all is looked at with the other clusters.
+    if let Some(cluster) = listed.iter().find(|cluster| cluster.text("name") == Some(name)) {
+        endpoints(scene, cluster, report);
     }
 }
 
@@ -71,9 +64,12 @@ fn internal(scene: &Scene<'_>, name: &str, report: &mut Report) {
     }
     let listed = listed(scene, "listeners");
     let Some(listener) = listed.iter().find(|listener| listener.text("name") == Some(name)) else {
-        if !listed.is_empty() {
-            let text = format!("has no listener {name:?}, which the way of what runs detached ends at");
-            report.error("static_resources.listeners", text);
+        let text = format!("has no listener {name:?}, which the way of what runs detached ends at");
+        let comes_later = scene.root.at(&["dynamic_resources", "lds_config"]).is_some();
+        match (listed.is_empty(), comes_later) {
+            (true, _) => {}
+            (false, true) => report.note("static_resources.listeners", format!("{text}: see that LDS brings it")),
+            (false, false) => report.error("static_resources.listeners", text),
         }
         return;
     };

@@ -91,8 +91,9 @@ fn warnings<'a>(url: &'a str, counts: &Counts<'_>) -> impl Iterator<Item = Check
         ),
         (
             counts.requests("capacity"),
-            "requests were refused because the store, or their caller's part of it, was full",
-            "keys_max, keys_per_principal_max and retain_s say how much fits",
+            "requests were refused because the store, their caller's part of it, or the worker's memory was full",
+            "keys_max, keys_per_principal_max and retain_s say how much fits; what is held whole, or runs detached, is bounded \
+             by limits.buffered_bytes_max and the detached cluster's circuit breaker",
         ),
         (
             counts.of("evicted_total"),
@@ -115,9 +116,10 @@ fn warnings<'a>(url: &'a str, counts: &Counts<'_>) -> impl Iterator<Item = Check
 }
 
 /// Outcomes of requests that carry a key.
-const KEYED: [&str; 8] = [
+const KEYED: [&str; 9] = [
     "miss",
     "answer",
+    "waited",
     "conflict",
     "mismatch",
     "unknown",
@@ -162,7 +164,7 @@ mod tests {
             Status::Error,
             "requests were refused as misconfigured (3)",
         );
-        check(&outcome("capacity"), Status::Warning, "part of it, was full (3)");
+        check(&outcome("capacity"), Status::Warning, "memory was full (3)");
         check(&outcome("store_error"), Status::Warning, "because the store failed");
         check(
             "wasmcustom.reprise_bad_metadata_total: 1\n",

@@ -3,7 +3,7 @@
 #
 #   scripts/bench.sh [--json FILE] [ROW…]
 #
-# An unknown row makes it name all rows and options. All rows take about nine minutes, and mean something only on an
+# An unknown row makes it name all rows and options. All rows take about ten minutes, and mean something only on an
 # otherwise idle machine with two cores.
 set -euo pipefail
 root="$(cd "$(dirname "$0")/.." && pwd)"

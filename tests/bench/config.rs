@@ -1,8 +1,11 @@
 //! Envoy's configuration: one listener for each variant, alike but for the HTTP filters.
 
+mod detached;
+
 use crate::message::{FILL_PATH, PATH};
 use crate::row::{GROWTH_KEYS_MAX, Variant};
 use serde_json::{Value, json};
+use std::io;
 
 /// Prefix of the types of Envoy's HTTP filters.
 const FILTERS: &str = "type.googleapis.com/envoy.extensions.filters.http";
@@ -33,7 +36,7 @@ pub(crate) struct Place {
 }
 
 /// The whole bootstrap document.
-pub(crate) fn bootstrap(places: &[Place], modules: &Modules, upstream_port: u16, admin_port: u16) -> Value {
+pub(crate) fn bootstrap(places: &[Place], modules: &Modules, upstream_port: u16, admin_port: u16) -> io::Result<Value> {
     let listeners: Vec<Value> = places.iter().map(|place| listener(*place, modules)).collect();
     let mut bootstrap = json!({
         "admin": {"address": address(admin_port)},
@@ -54,7 +57,10 @@ pub(crate) fn bootstrap(places: &[Place], modules: &Modules, upstream_port: u16,
     if let Some((port, token)) = &modules.replayd {
         add_replayd(&mut bootstrap, *port, token);
     }
-    bootstrap
+    if places.iter().any(|place| place.variant == Variant::Detached) {
+        detached::add(&mut bootstrap)?;
+    }
+    Ok(bootstrap)
 }
 
 /// The reference configuration's cluster of replayd, and the secret that it shows.
@@ -143,7 +149,7 @@ fn http_filters(variant: Variant, modules: &Modules) -> Vec<Value> {
         Variant::Noop => Some(wasm(variant, &modules.noop, &json!({}))),
         Variant::LuaHeader => Some(lua()),
         Variant::Tap => Some(tap(&modules.taps)),
-        Variant::FirstSeen | Variant::FirstSeenFull | Variant::Answer => {
+        Variant::FirstSeen | Variant::FirstSeenFull | Variant::Detached | Variant::Answer => {
             Some(wasm(variant, &modules.reprise, &document(variant)))
         }
         Variant::Wait => Some(wasm(variant, &modules.reprise, &waiting())),
@@ -218,6 +224,10 @@ fn document(variant: Variant) -> Value {
     });
     if variant == Variant::FirstSeenFull {
         document["rules"] = rules();
+    }
+    if variant == Variant::Detached {
+        document["idempotency"]["execution"] = "detached".into();
+        document["idempotency"]["detached_cluster"] = detached::NAME.into();
     }
     document
 }

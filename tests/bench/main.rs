@@ -142,7 +142,7 @@ fn compare(options: &Options, modules: &mut Modules, report: &mut Report) -> io:
         .collect();
     let mut generator = Generator::new()?;
     let daemon = beside_the_generator(options, modules, &variants, &cores)?;
-    let bootstrap = config::bootstrap(&places, modules, generator.upstream_port()?, admin);
+    let bootstrap = config::bootstrap(&places, modules, generator.upstream_port()?, admin)?;
     cores.take_envoys()?;
     let envoy = Envoy::start(&options.envoy, &bootstrap, admin)?;
     cores.take_own()?;

@@ -10,9 +10,9 @@ use std::time::Duration;
 pub(crate) const USAGE: &str = "\
 usage: bench --envoy PROGRAM --wasm FILE --noop FILE --replayd PROGRAM [--json FILE] [--rounds N] [--slice-ms N]
              [--paced-rounds N] [--rate N] [ROW…]
-rows: plain noop untouched lua_header noop_post first_seen first_seen_full answer first_seen_64k answer_64k
-      growth_half growth_full tap capture_async capture_write_ahead ready wrk wait_wake ingest list_page
-      replay_max replay_per_key replay_timed
+rows: plain noop untouched lua_header noop_post first_seen first_seen_full detached answer first_seen_64k
+      answer_64k growth_half growth_full tap capture_async capture_write_ahead ready wrk wait_wake ingest
+      list_page replay_max replay_per_key replay_timed
       (default: all)";
 
 /// Rows that are not comparisons in slices.
@@ -132,6 +132,18 @@ mod tests {
         let options = parse("answer --rounds 9").unwrap();
         assert!(options.has("answer") && !options.has("ready"));
         assert_eq!(options.plan.rounds, 9);
+    }
+
+    #[test]
+    fn the_usage_names_every_row() {
+        let names = ROWS
+            .map(|row| row.name)
+            .into_iter()
+            .chain(OTHER_ROWS)
+            .chain(figure::ROWS);
+        let named: Vec<_> = USAGE.split_whitespace().collect();
+        let missing: Vec<_> = names.filter(|name| !named.contains(name)).collect();
+        assert_eq!(missing, [""; 0]);
     }
 
     #[test]

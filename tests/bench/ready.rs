@@ -41,7 +41,7 @@ fn start(program: &Path, variant: Variant, modules: &Modules) -> io::Result<Envo
     };
     Envoy::start(
         program,
-        &config::bootstrap(&[place], modules, ports[1], ports[2]),
+        &config::bootstrap(&[place], modules, ports[1], ports[2])?,
         ports[2],
     )
 }

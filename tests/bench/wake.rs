@@ -46,7 +46,7 @@ pub(crate) fn measure(program: &Path, modules: &Modules) -> io::Result<(String, 
         variant: Variant::Wait,
         port: ports[0],
     };
-    let bootstrap = config::bootstrap(&[place], modules, upstream_port, ports[1]);
+    let bootstrap = config::bootstrap(&[place], modules, upstream_port, ports[1])?;
     let _envoy = Envoy::start_with(program, 2, &bootstrap, ports[1])?;
     let arrived = serve(listener);
     let pair = || Ok((Connection::open(ports[0])?, Connection::open(ports[0])?));

@@ -46,6 +46,10 @@ async fn no_history_shows_a_double_run_or_a_wrong_answer() {
             "REPRISE_SEED={seed}: {said} is hardly there: {tally}"
         );
     }
+    assert!(
+        tally.outlasting >= 5,
+        "REPRISE_SEED={seed}: clients hardly left what runs detached: {tally}"
+    );
     survived_traps(&stack, 10).await;
 }
 

@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The areas of the paths, one for each way in which duplicates are treated.
-pub(super) const AREAS: [&str; 2] = ["now", WAIT];
-/// The area where duplicates wait.
-pub(super) const WAIT: &str = "wait";
+pub(super) const AREAS: [&str; 3] = ["now", WAIT, DETACHED];
+/// The area where duplicates wait for a first request that its client can abort.
+const WAIT: &str = "wait";
+/// The area where first requests run detached, and duplicates wait as well.
+const DETACHED: &str = "detached";
 /// How long a worker's claims live without it; keys of a dead VM have an end after four thirds of it.
 const LEASE_MS: u64 = 2000;
 
@@ -20,6 +22,16 @@ const STREAM_IDLE: &str = "3s";
 /// Envoy's count of VMs that came back after one had died.
 pub const VM_RELOADS: &str = "wasm.reprise.vm_reload_success";
 
+/// Tells whether duplicates wait in an area.
+pub(super) fn waits(area: &str) -> bool {
+    [WAIT, DETACHED].contains(&area)
+}
+
+/// Tells whether first requests run detached in an area: no client that hangs up aborts them.
+pub(super) fn is_detached(area: &str) -> bool {
+    area == DETACHED
+}
+
 /// Gives the settings: records live for `retain`, VMs trap on command, and come back at once.
 #[must_use]
 pub fn settings(retain: Duration) -> Settings {
@@ -28,7 +40,10 @@ pub fn settings(retain: Duration) -> Settings {
         .reloads_at_once()
         .lease_ms(LEASE_MS)
         .document(json!({"idempotency": {"retain_s": retain.as_secs(), "keys_max": 131_072}}))
-          .area(WAIT, &json!({"in_flight": "wait", "max_wait_ms": MAX_WAIT_MS}))
+        .area(WAIT, &json!({"in_flight": "wait", "max_wait_ms": MAX_WAIT_MS}))
+        .area(DETACHED, &json!({
+            "in_flight": "wait", "max_wait_ms": MAX_WAIT_MS, "execution": "detached", "detached_cluster": "detached"
+        }))
         .cluster_at("refused", free_port())
         .route(when(REFUSED, &json!({"cluster": "refused"})))
         .route(when(HURRIED, &json!({"cluster": "upstream", "timeout": "0.1s"})))

@@ -1,7 +1,9 @@
 //! What a history check has seen so far.
 
-use super::client::{Key, Said};
+use super::client::{Key, Reply, Said, Tried};
 use super::oracle::Finding;
+use super::plan::{Fate, Manner};
+use super::stack::is_detached;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -19,6 +21,8 @@ pub struct Tally {
     pub executions: u64,
     /// Keys that were asked for after their records were over: only what holds then was judged.
     pub outlived: u64,
+    /// Detached requests that worked on when their clients had left, and whose answers others got.
+    pub outlasting: u64,
     /// What clients were told.
     said: BTreeMap<&'static str, u64>,
     /// What was wrong.
@@ -34,6 +38,7 @@ impl Tally {
         for tried in &key.tried {
             self.requests += 1;
             *self.said.entry(name(&tried.said)).or_default() += 1;
+            self.outlasting += u64::from(outlasts(key, tried));
         }
         for finding in findings {
             *self.found.entry(finding.fault.name()).or_default() += 1;
@@ -66,7 +71,13 @@ impl fmt::Display for Tally {
         for (name, count) in &self.said {
             write!(to, " {name} {count},")?;
         }
-        write!(to, " outlived {}; {} faults", self.outlived, self.faults())?;
+        write!(
+            to,
+            " outlived {}, outlasting {}; {} faults",
+            self.outlived,
+            self.outlasting,
+            self.faults()
+        )?;
         for (name, count) in &self.found {
             write!(to, ", {name} {count}")?;
         }
@@ -77,6 +88,18 @@ impl fmt::Display for Tally {
     }
 }
 
+/// Tells whether a detached request was answered to others although its client had left before its response.
+fn outlasts(key: &Key, tried: &Tried) -> bool {
+    let left_early = match (tried.plan.manner, tried.plan.fate) {
+        (Manner::LeavesAfterUpload { ms: waited }, Fate::Works { ms: worked, .. }) => waited < worked,
+        _ => false,
+    };
+    let is_its_answer = |reply: &Reply| reply.is_answer && reply.echo == Some(tried.plan.id);
+    let mut all = key.tried.iter();
+    let is_answered = all.any(|other| matches!(&other.said, Said::Reply(reply) if is_its_answer(reply)));
+    is_detached(key.plan.area) && left_early && is_answered
+}
+
 fn name(said: &Said) -> &'static str {
     match said {
         Said::Reply(reply) if reply.is_answer => "answers",
@@ -84,6 +107,7 @@ fn name(said: &Said) -> &'static str {
         Said::Reply(reply) if reply.is("in-flight") => "in-flight",
         Said::Reply(reply) if reply.is("outcome-unknown") => "unknown",
         Said::Reply(reply) if reply.is("key-reused") => "reused",
+        Said::Reply(reply) if reply.is("no-response") => "no-response",
         Said::Reply(reply) if reply.is_local() => "local",
         Said::Reply(_) => "other",
         Said::Broken => "broken",

@@ -2,13 +2,14 @@
 
 use super::{Case, Fate, Fault, Finding, Manner, Reply, Said, Tried};
 use crate::history::plan::{Try, TryId};
-use crate::history::stack::WAIT;
+use crate::history::stack::{is_detached, waits};
 
 impl Case<'_> {
     pub(super) fn said(&self, tried: &Tried, found: &mut Vec<Finding>) {
         let fault = match &tried.said {
             Said::Reply(reply) => self.reply(tried, reply),
-            Said::Broken if self.vms_die || tried.plan.fate == Fate::DiesMidBody => None,
+            // What runs detached is told once it is whole, or not at all.
+            Said::Broken if self.vms_die || (tried.plan.fate == Fate::DiesMidBody && !self.is_detached()) => None,
             Said::Broken => Some((Fault::Lost, "no response")),
             Said::Nothing => Some((Fault::Hangs, "no response")),
             Said::Left => None,
@@ -70,28 +71,41 @@ impl Case<'_> {
     }
 
     fn problem(&self, tried: &Tried, status: u16, problem: &str) -> Option<(Fault, &'static str)> {
-        let mut others = self
-            .key
-            .tried
-            .iter()
-            .filter(|other| other.plan.id != tried.plan.id && other.sent <= tried.ended);
-        match (status, problem) {
+        let (has_cause, what) = match (status, problem) {
             // All ends within a fraction of what a duplicate may wait, and every body can be kept meanwhile.
-            (409, "in-flight") if self.key.plan.area == WAIT && !self.vms_die => {
-                Some((Fault::Unexpected, "it waited in vain"))
-            }
-            (409, "in-flight") => None,
-            (409, "outcome-unknown") => {
-                let leaves = |other: &Tried| matches!(other.plan.manner, Manner::LeavesAfterUpload { .. });
-                let has_cause = self.vms_die || others.any(|other| other.plan.fate.is_unknown() || leaves(other));
-                (!has_cause).then_some((Fault::Unexpected, "the outcome is known"))
-            }
+            (409, "in-flight") => (!waits(self.key.plan.area) || self.vms_die, "it waited in vain"),
+            (409, "outcome-unknown") => (self.may_be_unknown(tried), "the outcome is known"),
             (422, "key-reused") => {
-                let has_cause = others.any(|other| other.plan.variant != tried.plan.variant);
-                (!has_cause).then_some((Fault::Unexpected, "nobody used the key otherwise"))
+                let is_other = |other: &Tried| other.plan.variant != tried.plan.variant;
+                (self.others(tried).any(is_other), "nobody used the key otherwise")
             }
-            _ => Some((Fault::Unexpected, "such a problem")),
-        }
+            (502, "no-response") => {
+                let breaks_off = tried.plan.fate == Fate::DiesMidBody;
+                (breaks_off && self.is_detached(), "the response was whole")
+            }
+            _ => (false, "such a problem"),
+        };
+        (!has_cause).then_some((Fault::Unexpected, what))
+    }
+
+    /// Gives the key's other tries that were sent before this one ended.
+    fn others(&self, tried: &Tried) -> impl Iterator<Item = &Tried> {
+        let (id, ended) = (tried.plan.id, tried.ended);
+        let tried = self.key.tried.iter();
+        tried.filter(move |other| other.plan.id != id && other.sent <= ended)
+    }
+
+    /// Tells whether anything can have made the outcome unknown: no client that left, where requests run detached.
+    fn may_be_unknown(&self, tried: &Tried) -> bool {
+        // Whatever its client did, and whatever befell other tries: what worked there has its record.
+        let is_recorded = self.is_detached() && self.recorded().is_some() && !self.is_outlived();
+        let leaves = |other: &Tried| matches!(other.plan.manner, Manner::LeavesAfterUpload { .. });
+        let is_cause = |other: &Tried| other.plan.fate.is_unknown() || (leaves(other) && !self.is_detached());
+        self.vms_die || (!is_recorded && self.others(tried).any(is_cause))
+    }
+
+    fn is_detached(&self) -> bool {
+        is_detached(self.key.plan.area)
     }
 
     fn local(&self, plan: &Try, reply: &Reply) -> Option<(Fault, &'static str)> {

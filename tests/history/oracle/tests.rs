@@ -82,6 +82,11 @@ impl History {
         self.tried(WORKS, |_| problem(status, kind))
     }
 
+    fn at(mut self, area: &'static str) -> Self {
+        self.key.plan.area = area;
+        self
+    }
+
     fn varied(mut self, variant: Variant) -> Self {
         self.key.tried.last_mut().unwrap().plan.variant = variant;
         self
@@ -314,10 +319,60 @@ fn a_refusal_for_want_of_room_is_found() {
 #[test]
 fn a_refusal_where_duplicates_wait_is_found() {
     let first = History::new().tried(WORKS, |_| Said::Left).ran().left();
-    let mut history = first.said(409, "in-flight").said(409, "outcome-unknown");
+    let history = first.said(409, "in-flight").said(409, "outcome-unknown");
     history.shows(&[]);
-    history.key.plan.area = "wait";
-    history.shows(&[Fault::Unexpected]);
+    history.at("wait").shows(&[Fault::Unexpected]);
+    let first = History::new().at("detached").tried(WORKS, |_| Said::Left).ran().left();
+    first.said(409, "in-flight").shows(&[Fault::Unexpected]);
+}
+
+#[test]
+fn a_client_that_leaves_is_no_cause_of_an_unknown_outcome_where_requests_run_detached() {
+    let left = |area| {
+        let history = History::new().at(area).tried(WORKS, |_| Said::Left).ran().left();
+        history.said(409, "outcome-unknown")
+    };
+    left("wait").shows(&[]);
+    let mut detached = left("detached");
+    detached.shows(&[Fault::Unexpected]);
+    detached.vms_die = true;
+    detached.shows(&[]);
+}
+
+#[test]
+fn a_client_that_leaves_before_anything_ran_is_no_cause_of_an_unknown_outcome_either() {
+    let left = History::new().at("detached").tried(WORKS, |_| Said::Left).left();
+    left.said(409, "outcome-unknown").shows(&[Fault::Unexpected]);
+}
+
+#[test]
+fn a_detached_run_that_worked_is_known_whatever_befell_others() {
+    let reset = History::new().at("detached").tried(Fate::Reset, |_| Said::Left).left();
+    reset.said(409, "outcome-unknown").shows(&[]);
+    let worked = History::new().at("detached").tried(WORKS, |_| Said::Left).ran().left();
+    let other = worked.tried(Fate::Reset, |_| Said::Left).left();
+    other.said(409, "outcome-unknown").shows(&[Fault::Unexpected]);
+}
+
+#[test]
+fn a_retry_finds_the_answer_of_a_detached_run_whose_client_left() {
+    let left = || History::new().at("detached").tried(WORKS, |_| Said::Left).ran().left();
+    left().answer().shows(&[]);
+    left().first().shows(&[Fault::RanTwice]);
+}
+
+#[test]
+fn a_detached_response_that_breaks_off_is_a_problem_and_no_lost_one() {
+    let dies = |area, said: Said| {
+        let history = History::new().at(area);
+        history.tried(Fate::DiesMidBody, |_| said.clone()).ran()
+    };
+    dies("now", Said::Broken).shows(&[]);
+    dies("now", problem(502, "no-response")).shows(&[Fault::Unexpected]);
+    dies("detached", Said::Broken).shows(&[Fault::Lost]);
+    dies("detached", problem(502, "no-response")).shows(&[]);
+    let works = History::new().at("detached").said(502, "no-response");
+    works.shows(&[Fault::Unexpected]);
 }
 
 #[test]

@@ -11,5 +11,5 @@ root="$(cd "$(dirname "$0")/.." && pwd)"
 ENVOY_BIN="$("$root/scripts/envoy.sh")"
 REPRISE_TRAP_WASM="$("$root/scripts/build-filter.sh" --trap)"
 export ENVOY_BIN REPRISE_TRAP_WASM REPRISE_REQUIRE=envoy
-cargo build --quiet --manifest-path "$root/Cargo.toml" --package reprise-tests --bin soak --release >&2
+cargo build --manifest-path "$root/Cargo.toml" --package reprise-tests --bin soak --release >&2
 exec "${CARGO_TARGET_DIR:-$root/target}/release/soak" "$@"

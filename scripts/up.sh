@@ -93,7 +93,8 @@ Send this twice: the application makes one payment, and the second response carr
 
   curl -i http://127.0.0.1:$edge/api/payments -H 'Idempotency-Key: invoice-7' -d '{"amount": 4200}'
 
-Payments run detached: hang up while one is made (it takes three seconds), and its retry finds the answer.
+Payments run detached: hang up while one is made (x-script has the demo take three seconds for it), and its retry is told
+that it runs, and after these three seconds finds the answer.
 
   curl -m 1 http://127.0.0.1:$edge/api/payments -H 'Idempotency-Key: invoice-8' -H 'x-script: {"delay_ms": 3000}' -d '{}'
   curl -i http://127.0.0.1:$edge/api/payments -H 'Idempotency-Key: invoice-8' -d '{}'

@@ -83,6 +83,7 @@ pub fn send(host: &impl Host, vm: &mut Vm, root_context: u32) {
                 vm.detached.under_way.insert(token, (root_context, job));
             }
             Err(error) if error.status == BAD_ARGUMENT => {
+                job.root.complain(host, &format!("there is no cluster {}", job.cluster));
                 vm.metrics.count(Count::Misconfigured);
                 job.refuse(host, vm, &Problem::Misconfigured, root_context);
             }

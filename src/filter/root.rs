@@ -43,6 +43,8 @@ pub struct Root {
     period: Cell<Millis>,
     /// Whether ticks come faster for the sake of those who wait.
     is_hurried: Cell<bool>,
+    /// Whether the log says already what is wrong with a route's settings.
+    has_complained: Cell<bool>,
     unknown_retain: Millis,
     metadata: RefCell<Metadata>,
     policies: RefCell<HashMap<(Selection, u32), Rc<Policy>>>,
@@ -103,6 +105,7 @@ impl Root {
             captures_safe_methods: document.captures_safe_methods(),
             period: Cell::new(period),
             is_hurried: Cell::new(false),
+            has_complained: Cell::new(false),
             document,
             unknown_retain,
             metadata: RefCell::default(),
@@ -164,6 +167,16 @@ impl Root {
         }
         if self.is_hurried.get() && vm.waits.is_empty() && host.tick_every(self.period.get()).is_ok() {
             self.is_hurried.set(false);
+        }
+    }
+
+    /// Says once what is wrong with settings that meet at a request only.
+    pub fn complain(&self, host: &impl Host, problem: &str) {
+        if !self.has_complained.replace(true) {
+            host.log(
+                Level::Warn,
+                &format!("reprise: a route's settings, of rules and metadata together: {problem}"),
+            );
         }
     }
 

@@ -3,9 +3,9 @@
 use super::error::{Place, Problems};
 use super::{Durability, Execution, Mode, Policy, Routes};
 
-/// A route asks for detached execution together with what contradicts it, or without a cluster for it.
+/// A route asks for detached execution together with what contradicts it, or without a cluster for it: says which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BadExecution;
+pub struct BadExecution(pub &'static str);
 
 impl Policy {
     /// Names the cluster through which first requests run detached; none if they run inline.
@@ -14,7 +14,7 @@ impl Policy {
     /// [`BadExecution`] where a document could not see it: its rules and a route's metadata meet at the request only.
     pub fn detached(&self) -> Result<Option<&str>, BadExecution> {
         match self.detached_problem() {
-            Some(_) => Err(BadExecution),
+            Some(problem) => Err(BadExecution(problem)),
             None if self.execution == Execution::Inline => Ok(None),
             None => Ok(self.detached_cluster.as_deref()),
         }
@@ -130,7 +130,7 @@ mod tests {
         let overrides = Overrides::read(&json!({"idempotency": {"execution": "detached"}})).unwrap();
         assert_eq!(
             routes.policy(Selection::NONE, Some(&overrides)).detached(),
-            Err(BadExecution)
+            Err(BadExecution("\"detached\" contradicts mode: manual"))
         );
     }
 }

@@ -19,7 +19,7 @@ use crate::signed::{self, Claimed, Unproven};
 use crate::vm::Vm;
 use reprise_core::capture::select::Selected;
 use reprise_core::claim::Effect;
-use reprise_core::config::{Mode, Policy};
+use reprise_core::config::{BadExecution, Mode, Policy};
 use reprise_core::gate::{Encoded, Gate, Keyed, Repeat, Request, gate, is_safe, repeat};
 use reprise_core::id::{ReplayScope, Secrets, replay_tag};
 use reprise_core::problem::Problem;
@@ -191,7 +191,11 @@ impl Exchange {
             request.encoded = bodiless(&request, &policy);
             gated = gate(&request, &policy, &root.document, &secrets);
         }
-        if (bad_metadata || policy.detached().is_err()) && is_protected(&policy, &gated) {
+        let bad_execution = policy.detached().err();
+        if (bad_metadata || bad_execution.is_some()) && is_protected(&policy, &gated) {
+            if let Some(BadExecution(problem)) = bad_execution {
+                root.complain(host, problem);
+            }
             vm.metrics.count(Count::Misconfigured);
             return self.refuse(host, &root, &Problem::Misconfigured);
         }

@@ -3,10 +3,21 @@
 use super::node::Node;
 use super::report::Report;
 use super::scene::{self, Scene};
-use reprise_core::config::Policy;
+use reprise_core::config::{BadExecution, Policy};
 
 /// Checks the way of what runs detached, where anything does.
 pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
+    let mut problems: Vec<_> = scene
+        .policies()
+        .iter()
+        .filter_map(|policy| policy.detached().err())
+        .collect();
+    problems.dedup();
+    for BadExecution(problem) in problems {
+        let text =
+            format!("what the document, a rule and a route's metadata say together: {problem}; keyed requests get 503");
+        report.error("document", text);
+    }
     for name in clusters(scene) {
         cluster(scene, &name, report);
     }
@@ -129,6 +140,23 @@ mod tests {
     #[test]
     fn a_whole_way_is_sound() {
         sound(detached);
+    }
+
+    #[test]
+    fn what_contradicts_in_rules_and_metadata_together_is_an_error() {
+        let manual = json!({"filter_metadata": {"reprise": {"idempotency": {"mode": "manual"}}}});
+        breaks(
+            |envoy| host(envoy)["routes"][0]["metadata"] = manual,
+            "contradicts mode: manual; keyed requests get 503",
+        );
+        breaks(
+            |envoy| {
+                let ahead =
+                    json!({"match": {"path": "/pay"}, "capture": {"enabled": true, "durability": "write_ahead"}});
+                document(envoy)["rules"].as_array_mut().unwrap().push(ahead);
+            },
+            "contradicts a capture.durability other than async; keyed requests get 503",
+        );
     }
 
     #[test]

@@ -39,6 +39,13 @@ pub(super) fn metadata<'a>(route: &Node<'a>) -> Option<Node<'a>> {
     route.at(&["metadata", "filter_metadata", "reprise"])
 }
 
+/// Gives what the paths of a route begin with, as far as its match says so.
+pub(super) fn beginning<'a>(route: &Node<'a>) -> &'a str {
+    let asked = route.field("match");
+    let said = asked.and_then(|asked| asked.text("prefix").or_else(|| asked.text("path")));
+    said.unwrap_or_default()
+}
+
 /// Warns where paths have several spellings and rules have one.
 fn spelling(scene: &Scene<'_>, report: &mut Report) {
     if scene.document().is_none_or(|document| document.routes.is_empty()) {

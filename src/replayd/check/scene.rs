@@ -160,16 +160,26 @@ impl<'a> Scene<'a> {
             return Vec::new();
         };
         let routes = &document.routes;
-        let rules = routes.rules().map(|(_, policy)| policy);
-        let hosts = self.virtual_hosts().into_iter();
-        let metadata = hosts.flat_map(|host| host.items("routes")).filter_map(|route| {
-            let overrides = Overrides::read(super::routes::metadata(&route)?.value).ok()?;
-            Some(routes.policy(Selection::NONE, Some(&overrides)))
-        });
-        std::iter::once(routes.defaults().clone())
-            .chain(rules)
-            .chain(metadata)
-            .collect()
+        let mut policies = vec![routes.defaults().clone()];
+        let mut metadata = Vec::new();
+        for route in self.virtual_hosts().iter().flat_map(|host| host.items("routes")) {
+            let read = super::routes::metadata(&route).and_then(|said| Overrides::read(said.value).ok());
+            metadata.extend(read.map(|said| (super::routes::beginning(&route).to_owned(), said)));
+        }
+        policies.extend(
+            metadata
+                .iter()
+                .map(|(_, said)| routes.policy(Selection::NONE, Some(said))),
+        );
+        for (path, policy) in routes.rules() {
+            // What counts together for a request that the rule is about.
+            let selection = routes.select(b"POST", b"", path.as_bytes());
+            let here = metadata.iter().filter(|(beginning, _)| path.starts_with(beginning));
+            policies.push(policy);
+            policies.push(routes.policy(selection, None));
+            policies.extend(here.map(|(_, said)| routes.policy(selection, Some(said))));
+        }
+        policies
     }
 
     /// Tells whether something that is written about keys says `word` of `name`.

@@ -130,7 +130,9 @@ mod tests {
         let overrides = Overrides::read(&json!({"idempotency": {"execution": "detached"}})).unwrap();
         assert_eq!(
             routes.policy(Selection::NONE, Some(&overrides)).detached(),
-            Err(BadExecution("\"detached\" contradicts mode: manual"))
+            Err(BadExecution(
+                "\"detached\" needs a detached_cluster, beside it or in the document's idempotency"
+            ))
         );
     }
 }

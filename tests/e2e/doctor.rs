@@ -74,7 +74,8 @@ fn misconfigured(callers: &Authority) -> Settings {
         .document(document)
         .allow_log("")
         .patch(move |bootstrap| {
-            bootstrap["bootstrap_extensions"] = json!([]);
+            let extensions = bootstrap["bootstrap_extensions"].as_array_mut().unwrap();
+            extensions.retain(|extension| extension["name"] != "envoy.bootstrap.wasm");
             let chain = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0];
             chain["transport_socket"] = socket;
             let manager = manager(bootstrap);

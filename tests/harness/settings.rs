@@ -178,7 +178,13 @@ impl Settings {
     #[must_use]
     pub fn captures(self, capture: &Value) -> Self {
         let settings = self.document(json!({"capture": {"enabled": true}}));
-        let settings = settings.document(json!({"capture": capture}));
+        let mut settings = settings.document(json!({"capture": capture}));
+        if capture["durability"]
+            .as_str()
+            .is_some_and(|durability| durability != "async")
+        {
+            settings = settings.patch(run_inline);
+        }
         if matches!(settings.replayd, Beside::None) {
             return settings.replayd();
         }
@@ -390,6 +396,17 @@ pub(super) fn filter_in(manager: &mut Value) -> &mut Value {
     let filters = manager["http_filters"].as_array_mut().expect("the manager has filters");
     let wasm = filters.iter_mut().find(|filter| filter["name"] == FILTER);
     wasm.expect("the reference has the filter")
+}
+
+/// Has the reference's payments run inline: what is written ahead cannot run detached.
+fn run_inline(bootstrap: &mut Value) {
+    let manager = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    let rules = &mut document_in(filter_in(manager))["rules"];
+    for rule in rules.as_array_mut().into_iter().flatten() {
+        if rule["match"]["path"] == "/api/payments" {
+            rule["idempotency"] = json!({"mode": "required"});
+        }
+    }
 }
 
 /// Finds the document in the filter's configuration.

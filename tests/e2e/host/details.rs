@@ -65,6 +65,10 @@ fn observe(bootstrap: &mut Value) {
     let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().unwrap();
     let full = clusters.iter_mut().find(|cluster| cluster["name"] == "full").unwrap();
     full["circuit_breakers"] = json!({"thresholds": [{"max_pending_requests": 0}]});
+    for listener in bootstrap["static_resources"]["listeners"].as_array_mut().unwrap() {
+        let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+        manager["route_config"]["validate_clusters"] = false.into();
+    }
     let manager = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
     // Envoy writes an access log out every ten seconds, or when it is long.
     let line = format!("ended %REQ(:PATH)% %RESPONSE_CODE_DETAILS%{}\n", " ".repeat(70_000));
@@ -73,7 +77,6 @@ fn observe(bootstrap: &mut Value) {
         "log_format": {"text_format_source": {"inline_string": line}},
     }}]);
     let routes = &mut manager["route_config"];
-    routes["validate_clusters"] = false.into();
     routes["virtual_hosts"][0]["domains"] = json!(["edge.test"]);
     let resting = json!({"upstream.maintenance_mode.resting": 100});
     bootstrap["layered_runtime"] = json!({"layers": [{"name": "test", "static_layer": resting}]});

@@ -112,8 +112,10 @@ impl Exchange {
             self.run_inline(vm);
             return Flow::Continue;
         };
-        // The host's copy would be memory that nobody counts; if it stays, it goes with the exchange.
-        let _stays = host.drain_request(len);
+        if len > 0 {
+            // The host's copy would be memory that nobody counts; if it stays, it goes with the exchange.
+            let _stays = host.drain_request(len);
+        }
         let stage = std::mem::replace(&mut self.stage, Stage::Detached);
         let (Stage::Owner(mut owner), Some(gathering), Some(root)) = (stage, self.gathering.take(), self.root.clone())
         else {

@@ -220,6 +220,18 @@ fn who_made_the_response_is_the_internal_listeners_word() {
 }
 
 #[test]
+fn a_request_without_a_body_runs_too() {
+    let mut worker = worker();
+    let (mut exchange, flow) = worker.begin_with(&POST, true);
+    assert_eq!(flow, Flow::Pause);
+    worker.wake();
+    worker.come_back(1, &UPSTREAM, "");
+    assert_eq!(worker.reply().unwrap().status, 201);
+    exchange.log(&worker.host, &mut worker.vm);
+    assert_eq!(worker.vm.held_bytes, 0);
+}
+
+#[test]
 fn a_body_that_is_too_large_runs_nothing() {
     let mut worker = Worker::start(
         &World::new(),
